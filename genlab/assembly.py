@@ -1,0 +1,189 @@
+"""Turns a config into data, a model, a trainer and a run: the one file that knows every registry."""
+
+import platform
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genlab import __version__, config, plugins, registry, run
+from genlab.config import Config
+from genlab.data import SOURCES
+from genlab.data.images import Images
+from genlab.game import Model, Shape
+from genlab.models import MODELS
+from genlab.networks import NETWORKS
+from genlab.randomness import reseed
+from genlab.registry import ConfigError, RunError
+from genlab.run import Run
+from genlab.training.console import Console
+from genlab.training.engine import choose_device
+from genlab.training.trainer import Outcome, Trainer
+
+TABLES: plugins.Tables = {"MODELS": MODELS, "NETWORKS": NETWORKS, "SOURCES": SOURCES}
+
+
+def build_images(wanted: Config) -> Images:
+    """The data set."""
+    return registry.build("data", wanted.data["name"], SOURCES, _without(wanted.data, "name"))
+
+
+def build_model(wanted: Config, shape: Shape, classes: int) -> Model:
+    """The model for images of this shape, its first weights a function of the seed."""
+    facts: dict[str, Any] = {"shape": shape, "classes": classes}
+    if "network" in wanted.model:
+        network = wanted.model["network"]
+        if not isinstance(network, dict):
+            raise registry.unknown("network", str(network), config.choices("model/network"))
+        name = str(network.get("name"))
+        facts["network"] = registry.build("network", name, NETWORKS, _without(network, "name"))
+    reseed(torch.device("cpu"), wanted.seed, "weights")
+    return registry.build("model", wanted.model["name"], MODELS, _without(wanted.model, "name", "network"), **facts)
+
+
+def build_trainer(wanted: Config, images: Images) -> Trainer:
+    """The loop for the model and these images."""
+    device = choose_device(wanted.device)
+    model = build_model(wanted, images.shape, images.classes)
+    return Trainer(model, images, wanted.trainer, wanted.players, seed=wanted.seed, device=device, best=wanted.best)
+
+
+def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
+    """Train in the folder that the config names, or in a new one; where that is done already, do nothing."""
+    folder = Path(wanted.run).expanduser() if wanted.run else None
+    if folder and run.exists(folder):
+        return _repeat(Run(folder), wanted, console)
+    load_plugins(wanted.plugins)
+    images = build_images(wanted)
+    trainer = build_trainer(wanted, images)
+    new = run.make(folder, wanted.name)
+    try:
+        with new.lock():
+            _keep(new, wanted, images)
+            return new, _fit(new, wanted, trainer, console)
+    except BaseException:
+        if not any(new.path.glob("checkpoints/*")):
+            shutil.rmtree(new.path, ignore_errors=True)
+        raise
+
+
+def resume(there: Run, overrides: list[str], console: Console) -> tuple[Run, Outcome | None]:
+    """Continue a run with the config that it keeps; only its budget and device may be others."""
+    known = config.load(there.path / "config.yaml")
+    wanted = config.changed(known, overrides) if overrides else known
+    return _continue(there, wanted, console, same=wanted.plain == known.plain)
+
+
+def load_plugins(files: list[str]) -> None:
+    """Let every plugin's entries join the tables."""
+    for file in files:
+        plugins.load(file, TABLES)
+
+
+def _repeat(there: Run, wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
+    """Continue the run that is in the folder, if it is the one that was asked for."""
+    known = config.load(there.path / "config.yaml")
+    keys = [key for key in config.differences(known.plain, wanted.plain) if key != "run"]
+    if keys:
+        raise ConfigError(f"{there.path} was begun with another config; these keys differ: {', '.join(keys)}")
+    for file in wanted.plugins:
+        if _copy_of(there, file).read_bytes() != Path(file).expanduser().read_bytes():
+            raise ConfigError(f"{there.path} was begun with another {file}; it keeps the one that it was begun with.")
+    return _continue(there, known, console, same=True)
+
+
+def _continue(there: Run, wanted: Config, console: Console, *, same: bool) -> tuple[Run, Outcome | None]:
+    with there.lock():
+        facts = there.facts
+        if same and facts["state"] == "finished":
+            console.say(f"{there.path} is finished: step {facts['step']}. There is nothing to do.")
+            return there, None
+        load_plugins([str(_copy_of(there, file)) for file in wanted.plugins])
+        images = build_images(wanted)
+        if images.fingerprint != facts["fingerprint"]:
+            raise ConfigError(f"The data is not what {there.path} was begun with; its fingerprint has changed.")
+        trainer = build_trainer(wanted, images)
+        (there.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
+        return there, _fit(there, wanted, trainer, console)
+
+
+def _keep(new: Run, wanted: Config, images: Images) -> None:
+    """Put into the folder what later commands need."""
+    try:
+        (new.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
+        for file in wanted.plugins:
+            _copy_of(new, file).parent.mkdir(exist_ok=True)
+            shutil.copyfile(Path(file).expanduser(), _copy_of(new, file))
+        new.record(
+            name=wanted.name,
+            state="running",
+            created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            command=shlex.join(["genlab", *sys.argv[1:]]),
+            shape=list(images.shape),
+            classes=list(images.names),
+            fingerprint=images.fingerprint,
+            versions={"genlab": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        )
+        run.point_latest(new)
+    except OSError as error:
+        raise ConfigError(f"The run's folder cannot be written: {error.strerror}: {error.filename}") from None
+
+
+def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outcome:
+    console.log = there.path / "log.txt"
+    for line in describe(there, wanted, trainer):
+        console.say(line)
+    there.record(state="running")
+    texts = {"config": "```yaml\n" + config.as_yaml(wanted.plain) + "```"}
+    settings = {key: _shown(value) for key, value in config.flatten(wanted.plain).items()}
+    try:
+        outcome = trainer.fit(there.path, console, texts, settings)
+    except RunError as error:
+        there.record(state="failed", reason=str(error))
+        raise
+    except OSError as error:
+        reason = f"{there.path} cannot be written ({error.strerror}); the checkpoints that are there stay good."
+        raise ConfigError(f"{reason} Then go on with: genlab resume {there.path}") from error
+    there.record(
+        state=outcome.state,
+        step=outcome.step,
+        validation=outcome.validation,
+        test=outcome.test,
+        best=outcome.best,
+        seconds=round(outcome.seconds, 1),
+        images_per_second=round(outcome.images_per_second),
+        **trainer.engine.describe(),
+    )
+    return outcome
+
+
+def describe(there: Run, wanted: Config, trainer: Trainer) -> list[str]:
+    """What is about to be trained, on what and how."""
+    weights = sum(weight.numel() for weight in trainer.model.parameters())
+    held_out = ", ".join(f"{loader.count:,} for {split}" for split, loader in trainer.examiner.loaders.items())
+    took = trainer.engine.describe()
+    lines = [
+        f"{wanted.model['name']} ({weights:,} weights) on {wanted.data['name']} "
+        f"({trainer.data.count:,} images to train on, {held_out})",
+        f"{trainer.total:,} steps of {wanted.trainer.batch_size} images on {took['device']}, {took['precision']}, "
+        f"compiled: {took['compiled']}, {took['memory']}",
+        f"in {there.path}",
+    ]
+    return [*lines, trainer.engine.notice] if trainer.engine.notice else lines
+
+
+def _copy_of(there: Run, file: str) -> Path:
+    return there.path / "plugins" / Path(file).name
+
+
+def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}
+
+
+def _shown(value: Any) -> Any:
+    """A value as TensorBoard's HParams tab takes it."""
+    return value if isinstance(value, bool | int | float | str) else str(value)

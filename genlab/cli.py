@@ -1,0 +1,231 @@
+"""The front door: one short function a command; nothing heavy is imported before it is needed."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console as Terminal
+
+    from genlab.config import Config
+    from genlab.run import Run
+    from genlab.training.console import Console
+    from genlab.training.trainer import Outcome
+
+_BUDGET = "trainer.epochs, trainer.steps (in all, not how many more) or device."
+
+app = typer.Typer(
+    help="The lab bench for the classic generative models.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Subject(StrEnum):
+    """What `genlab list` lists."""
+
+    models = "models"
+    data = "data"
+    networks = "networks"
+    runs = "runs"
+
+
+_GROUP_OF = {Subject.models: "model", Subject.data: "data", Subject.networks: "model/network"}
+
+
+class Shown(StrEnum):
+    """What `--cfg` prints."""
+
+    job = "job"
+
+
+def _complete_override(context: typer.Context, args: list[str], incomplete: str) -> list[str]:
+    from genlab.overrides import complete
+
+    return complete(args, incomplete)
+
+
+def _complete_run(incomplete: str) -> list[str]:
+    from genlab.run import runs
+
+    names = {"latest"} | {str(run.path) for run in runs()} | {str(run.facts.get("name")) for run in runs()}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[GROUP=NAME | SETTING=VALUE]...", show_default=False, autocompletion=_complete_override),
+]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A folder, `latest`, or a name such as vae-fashion-mini.", autocompletion=_complete_run
+    ),
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help="A file of yours with MODELS, NETWORKS or SOURCES."),
+]
+Folders = Annotated[
+    list[Path] | None, typer.Option("--config-dir", metavar="FOLDER", help="A configs folder of yours, besides ours.")
+]
+
+
+@app.command(add_help_option=False)
+def train(
+    context: typer.Context,
+    overrides: Overrides = None,
+    multirun: Annotated[bool, typer.Option("--multirun", "-m", help="Every combination, such as model=ae,vae")] = False,
+    plugin: Plugins = None,
+    config_dir: Folders = None,
+    cfg: Annotated[Shown | None, typer.Option(help="Print the composed config and do not train.")] = None,
+    help_: Annotated[bool, typer.Option("--help", "-h", help="Show the groups and the settings.")] = False,
+) -> None:
+    """Train a model, such as: genlab train model=vae trainer.epochs=5"""
+    from genlab import config, plugins
+
+    given = overrides or []
+    files = [str(path) for path in plugin or []]
+    folders = [*(config_dir or []), *(folder for file in files for folder in plugins.config_folder(file))]
+    if help_:
+        from genlab.overrides import explain
+
+        print(context.get_help(), *explain(given, folders), sep="\n")
+    elif multirun:
+        _sweep(given, folders, files)
+    elif cfg:
+        print(config.as_yaml(config.compose(given, folders, files).plain), end="")
+    else:
+        wanted = config.compose(given, folders, files)
+        from genlab import assembly
+
+        _finish(*assembly.train(wanted, _console()))
+
+
+@app.command()
+def resume(
+    name: RunName,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", help=_BUDGET)] = None,
+) -> None:
+    """Go on with a run that was stopped, or give a finished one more epochs."""
+    from genlab.run import find
+
+    found = find(name)
+    from genlab import assembly
+
+    _finish(*assembly.resume(found, overrides or [], _console()))
+
+
+@app.command("list")
+def list_(subject: Annotated[Subject, typer.Argument(help="What to list.")]) -> None:
+    """List the models, data, networks or runs."""
+    if subject is Subject.runs:
+        from genlab.report import runs_table
+        from genlab.run import OUTPUTS, runs
+
+        found = runs()
+        _terminal().print(runs_table(found) if found else f"There are no runs in {OUTPUTS}/ yet.")
+    else:
+        from genlab.overrides import described
+
+        for name, text in described(_GROUP_OF[subject]):
+            print(f"{name:<16} {text}".rstrip())
+
+
+@app.command()
+def board(
+    folder: Annotated[Path, typer.Argument(help="Where the runs are.")] = Path("outputs"),
+    port: Annotated[int, typer.Option(help="Where TensorBoard listens.")] = 6006,
+) -> None:
+    """Open TensorBoard on the runs."""
+    from genlab.registry import ConfigError
+
+    if not folder.is_dir():
+        raise ConfigError(f"There are no runs in {folder}/ yet; `genlab train` makes one.")
+    arguments = ["-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
+    os.execv(sys.executable, [sys.executable, *arguments])
+
+
+def _sweep(overrides: list[str], folders: list[Path], files: list[str]) -> None:
+    """Train every combination, each in a folder of its own, in one folder that a second start continues."""
+    import time
+
+    from genlab import config
+    from genlab.run import OUTPUTS
+
+    named = [override for override in overrides if override.startswith("run=")]
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    folder = Path(named[-1].removeprefix("run=")) if named else OUTPUTS / "sweeps" / stamp
+    rest = [override for override in overrides if override not in named]
+    print(f"The runs of this sweep are in {folder}; the same command with run={folder} goes on with it.")
+    config.sweep(rest, folder, _job, folders, files)
+    print(f"The sweep is done. Compare its runs in the HParams tab: genlab board {folder}")
+
+
+def _job(wanted: "Config", folder: Path) -> float | None:
+    """One run of a sweep; its best validation figure is what a sweeper that searches lowers."""
+    import dataclasses
+
+    from genlab import assembly
+
+    run, outcome = assembly.train(dataclasses.replace(wanted, run=str(folder)), _console())
+    _finish(run, outcome)
+    best = run.facts.get("best")
+    return best["value"] if best else None
+
+
+def _finish(run: "Run", outcome: "Outcome | None") -> None:
+    """Say how it went and what to type next; a run that was stopped ends the program as its signal asks."""
+    from genlab.report import outcome_table
+
+    if outcome is None:
+        return
+    terminal = _terminal()
+    if outcome.state == "finished":
+        terminal.print(outcome_table(run.facts))
+        says = ["genlab board", f"genlab resume {run.path} trainer.steps={outcome.step * 2}", "genlab list runs"]
+        print(f"The run is in {run.path}; look at its images/. Next:", *says, sep="\n  ")
+    else:
+        print(f"Stopped at step {outcome.step:,} and saved. Go on with:\n  genlab resume {run.path}")
+        raise typer.Exit(128 + (outcome.signal or 0))
+
+
+def _terminal() -> "Terminal":
+    from rich.console import Console
+
+    return Console()
+
+
+def _console() -> "Console":
+    from genlab.training.console import Console
+
+    return Console(_terminal())
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """A user's mistake is a sentence and exit code 2, a run that failed a sentence and 1; anything else is ours."""
+    from genlab.registry import ConfigError, RunError
+
+    try:
+        yield
+    except (ConfigError, RunError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+def main() -> None:
+    """The console script."""
+    with _sentences():
+        app()

@@ -1,0 +1,143 @@
+"""The contract between a model and the loop: training is a game of players who take turns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+Batch = dict[str, Tensor]
+"""`image`: floats in [0, 1], N x C x H x W; `label`: integers, where the data has labels."""
+
+Terms = dict[str, Tensor]
+"""`loss` is lowered; every other entry is only shown. All are scalars."""
+
+
+class Shape(NamedTuple):
+    """The shape of one image, a fact that the data gives and no YAML repeats."""
+
+    channels: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One move in the game: `player` lowers `loss`, then `after` is done."""
+
+    player: str
+    loss: Callable[[Batch], Terms]
+    times: int = 1
+    """Moves in a row, each on a new batch."""
+    after: Callable[[], None] | None = None
+    """Called when the weights have just moved: to clip them, say."""
+    eager: bool = False
+    """The loss differentiates through gradients, so it is not compiled."""
+
+
+class Model(nn.Module):
+    """What the loop trains: says who plays, whose turn it is and what there is to see."""
+
+    def players(self) -> dict[str, nn.Module]:
+        """Who plays; every trainable parameter belongs to exactly one of them."""
+        return {"model": self}
+
+    def turns(self, step: int) -> list[Turn]:
+        """The moves of this step, in order."""
+        return [Turn("model", self.loss)]
+
+    def loss(self, batch: Batch) -> Terms:
+        """The loss of a game with a single player."""
+        raise NotImplementedError
+
+    def validate(self, batch: Batch) -> Terms:
+        """What is measured on images that are never trained on: the training loss, at its own weights."""
+        return self.loss(batch)
+
+    def show(self, batch: Batch) -> dict[str, Tensor]:
+        """Pictures of what the model can do, each a grid: rows x columns x C x H x W, in [0, 1]."""
+        images = batch["image"][:8]
+        pictures = {}
+        if isinstance(self, Reconstructs):
+            pictures["reconstructions"] = torch.stack([images, self.reconstruct(images)])
+        if isinstance(self, Samples):
+            samples = self.sample(64)
+            pictures["samples"] = samples.reshape(8, 8, *samples.shape[1:])
+        if isinstance(self, Encodes) and isinstance(self, Decodes):
+            pictures["interpolations"] = _interpolations(self, images)
+        return pictures
+
+    def noise(self, *size: int, generator: torch.Generator | None = None) -> Tensor:
+        """Standard normal noise where the weights are, drawn where the generator is."""
+        home = next(self.parameters()).device
+        return torch.randn(size, generator=generator, device=generator.device if generator else home).to(home)
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Can give back the images that it is shown."""
+
+    def reconstruct(self, images: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Can turn images into codes: the mean, never a sample."""
+
+    def encode(self, images: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Can turn codes into images."""
+
+    def decode(self, codes: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Can make new images."""
+
+    def sample(self, count: int, labels: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """Can say how likely each image is, in nats; higher is likelier."""
+
+    def score(self, images: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Upscales(Protocol):
+    """Can enlarge images."""
+
+    def upscale(self, images: Tensor) -> Tensor: ...
+
+
+ABILITIES: dict[str, type] = {
+    "reconstruct": Reconstructs,
+    "encode": Encodes,
+    "decode": Decodes,
+    "sample": Samples,
+    "score": Scores,
+    "upscale": Upscales,
+}
+
+
+def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """(1 - a) start + a end for a from 0 to 1 along a new second dimension."""
+    weights = torch.linspace(0, 1, steps, device=start.device).view(1, steps, *[1] * (start.dim() - 1))
+    return (1 - weights) * start.unsqueeze(1) + weights * end.unsqueeze(1)
+
+
+def _interpolations(model: "Model", images: Tensor) -> Tensor:
+    """From each image of the first half to one of the second, through the codes between them."""
+    assert isinstance(model, Encodes)
+    assert isinstance(model, Decodes)
+    codes = model.encode(images[: len(images) // 2 * 2])
+    start, end = codes.chunk(2)
+    paths = interpolate(start, end, steps=8)
+    decoded = model.decode(paths.flatten(0, 1))
+    return decoded.reshape(*paths.shape[:2], *decoded.shape[1:])

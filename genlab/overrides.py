@@ -1,0 +1,85 @@
+"""What can be typed after `genlab train`: completed by the shell, explained by --help."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from genlab.config import GROUPS, Plain, choices, compose, directory, flatten
+from genlab.registry import ConfigError
+
+_HIDDEN = ("name", "class", "plugins")
+
+
+def complete(before: Sequence[str], incomplete: str) -> list[str]:
+    """What may follow: groups and settings, then the names that a group has.
+
+    Bash splits words at `=` and asks for what follows it alone; other shells ask for the whole word.
+    """
+    words = [*before, incomplete]
+    if "=" in words[-2:]:
+        place = len(words) - 1 - words[::-1].index("=")
+        group, typed, lead = words[place - 1], "".join(words[place + 1 :]), ""
+    elif "=" in incomplete:
+        group, _, typed = incomplete.partition("=")
+        lead = f"{group}="
+    else:
+        return [f"{key}=" for key in _keys(before) if key.startswith(incomplete)]
+    chosen, comma, last = typed.rpartition(",")
+    names = choices(group) if group in GROUPS else {}
+    return [f"{lead}{chosen}{comma}{name}" for name in names if name.startswith(last)]
+
+
+def _keys(before: Sequence[str]) -> list[str]:
+    given = re.sub(r" ?= ?", "=", " ".join(before)).split()
+    try:
+        plain = compose([word for word in given if re.match(r"[\w./-]+=\S", word)]).plain
+    except ConfigError:
+        plain = compose([]).plain
+    return [*GROUPS, *(key for key in flatten(plain) if key.rpartition(".")[2] not in _HIDDEN)]
+
+
+def described(group: str) -> list[tuple[str, str]]:
+    """Each recipe of a group with the comment that its file begins with."""
+    rows = []
+    for name, path in choices(group).items():
+        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+        rows.append((name, first.removeprefix("#").strip() if first.startswith("#") else ""))
+    return rows
+
+
+def explain(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    """The groups with their names, and every setting of the composed config with its comment."""
+    plain = compose(overrides, folders).plain
+    lines = ["Groups, GROUP=NAME:"]
+    for group in GROUPS:
+        lines.append(f"  {group:<14} {', '.join(choices(group, folders)) or 'none yet'}")
+    lines += ["", "Settings, SETTING=VALUE, as these arguments compose them:"]
+    comments = _comments(plain, folders)
+    for key, value in flatten(plain).items():
+        section, _, name = key.rpartition(".")
+        if name not in _HIDDEN:
+            shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+            lines.append(f"  {f'{key}={shown}':<42} {_comment(comments, section, name)}".rstrip())
+    return lines
+
+
+def _comments(plain: Plain, folders: Sequence[Path]) -> dict[tuple[str, str], str]:
+    """The comment of each setting in the recipes that were chosen, by section and name."""
+    files = [("", directory() / "train.yaml"), ("trainer", choices("trainer", folders)["default"])]
+    for group in ("model", "model/network", "data"):
+        section = group.replace("/", ".")
+        recipe = plain["model"].get("network", {}) if "/" in group else plain[group]
+        if path := choices(group, folders).get(recipe.get("name", "")):
+            files.append((section, path))
+    found = {}
+    for section, path in files:
+        for match in re.finditer(r"^ *(\w+):[^#\n]*# *(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE):
+            found[section, match[1]] = match[2]
+    return found
+
+
+def _comment(comments: dict[tuple[str, str], str], section: str, name: str) -> str:
+    """The comment of a setting in the nearest section that has one: a player's stand in its model's file."""
+    while section and (section, name) not in comments:
+        section = section.rpartition(".")[0]
+    return comments.get((section, name), "")

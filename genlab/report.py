@@ -1,0 +1,43 @@
+"""What a command prints when it is done: tables, and what to type next."""
+
+from typing import Any
+
+from rich.table import Table
+
+from genlab.run import Run
+from genlab.training.console import clock, number
+from genlab.training.journal import read
+
+
+def outcome_table(facts: dict[str, Any]) -> Table:
+    """A finished or stopped run's figures, its cost and what it ran on, from its run.json."""
+    table = Table(header_style="bold", title_justify="left")
+    for name in ("", "validation", "test"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, value in facts["validation"].items():
+        test = facts["test"].get(name)
+        table.add_row(name.replace("_", " "), number(value), "" if test is None else number(test))
+    if best := facts["best"]:
+        table.add_row(f"best {best['figure']}, at step {best['step']:,}", number(best["value"]), "")
+    table.add_section()
+    table.add_row("time", clock(facts["seconds"]), "")
+    table.add_row("images/s", number(facts["images_per_second"]), "")
+    for name in ("device", "precision"):
+        table.add_row(name, facts[name], "")
+    return table
+
+
+def runs_table(runs: list[Run]) -> Table:
+    """The runs, the newest first."""
+    table = Table(header_style="bold")
+    table.add_column("run", overflow="fold")
+    table.add_column("state")
+    for name in ("step", "validation", "test"):
+        table.add_column(name, justify="right")
+    for run in reversed(runs):
+        last = {line["split"]: line for line in read(run.path)}
+        step = max((line["step"] for line in last.values()), default=0)
+        figures = [last.get(split, {}).get("loss") for split in ("validation", "test")]
+        shown = ["" if figure is None else number(figure) for figure in figures]
+        table.add_row(str(run.path), run.state, f"{step:,}", *shown)
+    return table

@@ -1,0 +1,133 @@
+"""A run on disk: make, lock, open, find the newest, list."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genlab.registry import ConfigError, suggestion
+from genlab.training.checkpoint import write_atomically
+
+OUTPUTS = Path("outputs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder that holds everything that later commands need."""
+
+    path: Path
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What run.json says: name, state, step, versions, command and the data's shape."""
+        try:
+            facts: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{self.path} is not a run: its run.json cannot be read ({error}).") from None
+        return facts
+
+    @property
+    def state(self) -> str:
+        """`running`, `finished`, `stopped`, `failed`, or `interrupted` where the process is gone."""
+        state = str(self.facts.get("state"))
+        return "interrupted" if state == "running" and not self.locked else state
+
+    @property
+    def locked(self) -> bool:
+        """Whether a process is training in it now."""
+        try:
+            with self.lock():
+                return False
+        except ConfigError:
+            return True
+
+    def record(self, **facts: Any) -> None:
+        """Add facts to run.json."""
+        known = self.facts if (self.path / "run.json").exists() else {}
+        write_atomically(self.path / "run.json", (json.dumps(known | facts, indent=2) + "\n").encode())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Inside, no other process trains in this folder; it falls with the process."""
+        import fcntl
+
+        with open(self.path / ".lock", "a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                raise ConfigError(f"{self.path} is being trained by another process ({file.read().strip()}).") from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()}")
+            file.flush()
+            yield
+
+
+def make(path: Path | None, name: str) -> Run:
+    """A new folder that nobody else has: the one that was asked for, or a new one for this name and time."""
+    try:
+        if path:
+            path.mkdir(parents=True, exist_ok=True)
+            return Run(path)
+        folder = OUTPUTS / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return Run(_dated(folder))
+    except OSError as error:
+        raise ConfigError(f"The run's folder cannot be made: {error.strerror}: {error.filename}") from None
+
+
+def _dated(folder: Path) -> Path:
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    number = 1
+    while True:
+        path = folder / (stamp if number == 1 else f"{stamp}-{number}")
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            number += 1
+
+
+def exists(path: Path) -> bool:
+    """Whether a run is in this folder; a folder with anything else in it is refused."""
+    if (path / "run.json").exists():
+        return True
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"{path} is not a run, and it is not empty; choose another folder.")
+    return False
+
+
+def point_latest(run: Run) -> None:
+    """Let `latest` mean this run; a text and no link, which TensorBoard would follow and show twice."""
+    OUTPUTS.mkdir(exist_ok=True)
+    write_atomically(OUTPUTS / "latest", f"{os.path.relpath(run.path, OUTPUTS)}\n".encode())
+
+
+def runs(folder: Path = OUTPUTS) -> list[Run]:
+    """All runs below a folder, oldest first."""
+    found = [Run(path.parent) for path in folder.rglob("run.json")] if folder.is_dir() else []
+    return sorted(found, key=lambda run: (str(run.facts.get("created")), run.path))
+
+
+def find(name: str) -> Run:
+    """The run that a person means: a folder, `latest`, or a name such as `vae-fashion-mini`, its newest."""
+    path = Path(name).expanduser()
+    if (path / "run.json").exists():
+        return Run(path)
+    latest = OUTPUTS / "latest"
+    if name == "latest" and latest.is_file():
+        return Run(OUTPUTS / latest.read_text(encoding="utf-8").strip())
+    known = runs()
+    named = [run for run in known if run.facts.get("name") == name]
+    if named:
+        return named[-1]
+    names = {str(run.facts.get("name")) for run in known} | {str(run.path) for run in known}
+    nearest = ", ".join(str(run.path) for run in reversed(known[-5:]))
+    there = (
+        f"The newest runs: {nearest}" if known else f"There are no runs in {OUTPUTS}/ yet; `genlab train` makes one."
+    )
+    raise ConfigError(f"There is no run {name!r}. {suggestion(name, names)}{there}")

@@ -1,0 +1,129 @@
+"""One file a step, atomic and self-verifying: weights, averages, optimisers as tensors, everything else as JSON."""
+
+import hashlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from genlab.registry import ConfigError
+
+_NAME = re.compile(r"step-(\d{10})-([0-9a-f]{16})\.safetensors")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What one file holds."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+    """Everything that is no tensor."""
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors under `name/`, without that prefix."""
+        return {path[len(name) + 1 :]: value for path, value in self.tensors.items() if path.startswith(f"{name}/")}
+
+
+class BrokenError(Exception):
+    """A file that is not what its name says."""
+
+
+def save(folder: Path, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
+    """Write one checkpoint so that it is there whole or not at all, also when the power fails."""
+    from safetensors.torch import save as encode
+
+    folder.mkdir(parents=True, exist_ok=True)
+    copies = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
+    data = encode(copies, metadata={"genlab": json.dumps({"step": step, **facts})})
+    path = folder / f"step-{step:010d}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
+    write_atomically(path, data)
+    return path
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """A temporary file in the same folder, fsync, rename, fsync the folder."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def steps(folder: Path) -> dict[int, Path]:
+    """The file of each step, oldest first, by their names alone."""
+    found = ((_NAME.fullmatch(path.name), path) for path in sorted(folder.glob("step-*.safetensors")))
+    return {int(match[1]): path for match, path in found if match}
+
+
+def load(path: Path) -> Checkpoint:
+    """Read one file, having checked every byte of it against the hash in its name."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load as decode
+
+    match = _NAME.fullmatch(path.name)
+    data = path.read_bytes()
+    if match is None or hashlib.sha256(data).hexdigest()[:16] != match[2]:
+        raise BrokenError(f"{path} is damaged: its content is not what its name says.")
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        facts = json.loads(header["__metadata__"]["genlab"])
+        return Checkpoint(facts.pop("step"), decode(data), facts)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise BrokenError(f"{path} is no checkpoint of genlab: {error}") from error
+
+
+def newest(folder: Path, *, set_aside: bool = False) -> Checkpoint | None:
+    """The newest good checkpoint; a bad one is passed over with a warning, and renamed where `set_aside`."""
+    for path in reversed(steps(folder).values()):
+        try:
+            return load(path)
+        except BrokenError as error:
+            warnings.warn(f"{error} The one before it serves.", stacklevel=2)
+            if set_aside:
+                path.rename(path.with_suffix(".bad"))
+    return None
+
+
+def prune(folder: Path, keep: int, also: int | None) -> None:
+    """Delete all but the last `keep`, and the one of step `also`."""
+    files = steps(folder)
+    for step in sorted(files)[:-keep]:
+        if step != also:
+            files[step].unlink()
+
+
+def fitted(checkpoint: Checkpoint, part: str, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a checkpoint, if its names and shapes are those that are wanted."""
+    found = checkpoint.part(part)
+    missing, foreign = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
+    if missing or foreign:
+        detail = f"it lacks {missing[0]!r}" if missing else f"it holds {foreign[0]!r}"
+        raise ConfigError(f"The checkpoint of step {checkpoint.step} is of another model: {detail} in its {part}.")
+    for name, value in wanted.items():
+        if value.shape != found[name].shape:
+            shapes = f"{tuple(found[name].shape)} and not {tuple(value.shape)}"
+            raise ConfigError(f"The checkpoint of step {checkpoint.step} is of another model: {name!r} is {shapes}.")
+    return found

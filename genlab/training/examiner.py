@@ -1,0 +1,69 @@
+"""Looks at a model without teaching it: figures of the held-out splits, and pictures."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor
+
+from genlab.data.images import Images
+from genlab.data.loader import Loader
+from genlab.game import Model
+from genlab.randomness import reseed
+from genlab.registry import ConfigError
+from genlab.training.average import Average
+from genlab.training.engine import Engine
+
+Figures = dict[str, float]
+
+
+class Examiner:
+    """Asks the same each time: the same images in the same order, with the same noise."""
+
+    def __init__(
+        self, model: Model, images: Images, batch_size: int, *, seed: int, engine: Engine, average: Average | None
+    ) -> None:
+        self.model, self.seed, self.engine, self.average = model, seed, engine, average
+        self.loaders = {
+            split: Loader(images, split, batch_size, device=engine.device)
+            for split in ("validation", "test")
+            if len(images.splits[split])
+        }
+        shown = "validation" if "validation" in self.loaders else "train"
+        self.gallery = engine.arrange(next(Loader(images, shown, 64, device=engine.device).once()))
+
+    def check_best(self, best: str | None) -> None:
+        """One look before hours of work: the figure that chooses the best must be one that is measured."""
+        with self.looking():
+            terms = self.model.validate(self.gallery)
+        if best and best not in terms:
+            raise ConfigError(f"best must be a figure of the validation ({', '.join(terms)}), and {best!r} is not.")
+
+    def measure(self, split: str) -> Figures:
+        """The model's own terms, averaged over every image of a split; nothing where there is no such split."""
+        if split not in self.loaders:
+            return {}
+        totals: dict[str, Tensor] = {}
+        with self.looking():
+            for number, batch in enumerate(self.loaders[split].once()):
+                reseed(self.engine.device, self.seed, split, number)
+                for name, value in self.model.validate(self.engine.arrange(batch)).items():
+                    weighted = value * len(batch["image"])
+                    totals[name] = totals[name] + weighted if name in totals else weighted
+        return {name: float(total) / self.loaders[split].count for name, total in totals.items()}
+
+    def pictures(self) -> dict[str, Tensor]:
+        """The model's pictures, of fixed images and fixed noise."""
+        with self.looking():
+            reseed(self.engine.device, self.seed, "pictures")
+            return self.model.show(self.gallery)
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Inside, nothing learns, and the weights are the average where there is one."""
+        self.model.eval()
+        try:
+            with torch.no_grad(), self.engine.autocast(), self.average.worn() if self.average else nullcontext():
+                yield
+        finally:
+            self.model.train()

@@ -1,0 +1,67 @@
+"""The settings of the loop and of each player, as a YAML gives them; free of heavy imports."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from genlab.registry import ConfigError
+
+Choice = bool | Literal["auto"]
+
+
+def _at_least(low: float, **values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and value < low:
+            raise ConfigError(f"{name} must be at least {low}, and {value} is not.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """How long to train, how often to look, and how to run a step."""
+
+    batch_size: int = 128
+    epochs: int | None = None
+    steps: int | None = None
+    validate_every: int = 500
+    checkpoint_every: int = 1000
+    log_every: int = 50
+    keep: int = 2
+    average: float = 0.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: Choice = "auto"
+    channels_last: Choice = "auto"
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.steps is None):
+            found = "neither" if self.epochs is None else "both"
+            raise ConfigError(f"give epochs or steps, one of them, and not {found}; set the other to null.")
+        _at_least(1, batch_size=self.batch_size, epochs=self.epochs, steps=self.steps, log_every=self.log_every)
+        _at_least(1, validate_every=self.validate_every, checkpoint_every=self.checkpoint_every)
+        _at_least(2, keep=self.keep)
+        if not 0 <= self.average < 1:
+            raise ConfigError(f"average must be at least 0 and below 1, and {self.average} is not.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayerSettings:
+    """The optimiser of one player and the schedule of its rate."""
+
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    rate: float = 1e-3
+    betas: tuple[float, float] | None = None
+    momentum: float | None = None
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup: int = 0
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        _at_least(0, rate=self.rate, momentum=self.momentum, weight_decay=self.weight_decay, warmup=self.warmup)
+        if self.clip is not None and self.clip <= 0:
+            raise ConfigError(f"clip must be above 0, and {self.clip} is not; null clips nothing.")
+        if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas must be at least 0 and below 1, and {list(self.betas)} are not.")
+        moments = ("adam", "adamw")
+        if self.betas is not None and self.optimizer not in moments:
+            raise ConfigError(f"{self.optimizer} takes no betas; set them to null.")
+        if self.momentum is not None and self.optimizer in moments:
+            raise ConfigError(f"{self.optimizer} takes no momentum; set it to null, and use betas.")

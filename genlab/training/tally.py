@@ -1,0 +1,74 @@
+"""Sums of the terms on the device, read once per log line."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genlab.game import Terms
+from genlab.registry import RunError
+
+
+class _Sum:
+    """One player's terms added up, how often, and the first step at which the move was not finite (or -1)."""
+
+    def __init__(self, player: str, names: list[str], total: Tensor, count: int = 0) -> None:
+        self.player, self.names, self.total, self.count = player, names, total, count
+        self.bad_step = torch.full((), -1, device=total.device)
+
+
+class Tally:
+    """Each player's terms since the last log line, added up without waiting for the device."""
+
+    def __init__(self) -> None:
+        self.sums: dict[tuple[str, ...], _Sum] = {}
+
+    def add(self, player: str, terms: Terms, finite: Tensor, step: int) -> None:
+        """Take in the terms of one move."""
+        values = torch.stack([value.detach() for value in terms.values()])
+        key = (player, *terms)
+        if key not in self.sums:
+            self.sums[key] = _Sum(player, list(terms), torch.zeros(len(terms), device=values.device))
+        entry = self.sums[key]
+        entry.total.add_(values)
+        entry.count += 1
+        first = (entry.bad_step < 0) & ~finite
+        entry.bad_step = torch.where(first, step, entry.bad_step)
+
+    def check(self) -> None:
+        """Raise if any move since the last line was not finite, naming player, term and step."""
+        for entry in self.sums.values():
+            step = int(entry.bad_step)
+            if step >= 0:
+                raise RunError(f"{entry.player}: {_culprit(entry)} was not finite at step {step}.")
+
+    def read(self) -> dict[str, float | None]:
+        """`<player>/<term>` to its mean since the last reading, and start again."""
+        self.check()
+        figures: dict[str, float | None] = {}
+        for entry in self.sums.values():
+            means = (entry.total / entry.count).tolist()
+            for name, mean in zip(entry.names, means, strict=True):
+                figures[f"{entry.player}/{name}"] = mean if math.isfinite(mean) else None
+        self.sums.clear()
+        return figures
+
+    def state(self) -> tuple[dict[str, Tensor], list[Any]]:
+        """What a checkpoint keeps, so that the next log line is the one that would have been."""
+        entries = list(self.sums.values())
+        tensors = {str(index): entry.total for index, entry in enumerate(entries)}
+        return tensors, [[entry.player, entry.names, entry.count] for entry in entries]
+
+    def restore(self, tensors: dict[str, Tensor], facts: list[Any], device: torch.device) -> None:
+        """Put back what `state` gave."""
+        for index, (player, names, count) in enumerate(facts):
+            total = tensors[str(index)].to(device, copy=True)
+            self.sums[(player, *names)] = _Sum(player, names, total, count)
+
+
+def _culprit(entry: _Sum) -> str:
+    """The term to blame: one that adds to the loss before the loss, the loss before its gradient."""
+    bad = [name for name, total in zip(entry.names, entry.total.tolist(), strict=True) if not math.isfinite(total)]
+    causes = [name for name in bad if name not in ("loss", "gradient_norm")]
+    return next(iter(causes or bad), "gradient_norm")
