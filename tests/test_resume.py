@@ -34,7 +34,7 @@ def trainer(optimizer: str = "adam", **settings: object) -> Trainer:
     chosen = {"batch_size": 4, "steps": 10, "validate_every": 4, "checkpoint_every": 3, "log_every": 3, "average": 0.9}
     model = seeded(Normed)
     player = PlayerSettings(optimizer=optimizer, rate=0.01, schedule="cosine", warmup=3)  # type: ignore[arg-type]
-    players = {name: player for name in model.players()}
+    players = dict.fromkeys(model.players(), player)
     return Trainer(model, toy_images(), TrainerSettings(**{**chosen, **settings}), players)  # type: ignore[arg-type]
 
 

@@ -16,7 +16,11 @@ def toy_images(count: int = 40, side: int = 2) -> Images:
     pixels = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(count, 1, side, side).contiguous()
     held_out = count // 5
     order = torch.arange(count)
-    splits = {"train": order[: -2 * held_out], "validation": order[-2 * held_out : -held_out], "test": order[-held_out:]}
+    splits = {
+        "train": order[: -2 * held_out],
+        "validation": order[-2 * held_out : -held_out],
+        "test": order[-held_out:],
+    }
     return Images(pixels, splits)
 
 

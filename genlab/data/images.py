@@ -53,5 +53,5 @@ def _fingerprint(images: Images) -> str:
     digest = hashlib.sha256(repr(tuple(images.pixels.shape)).encode())
     parts = [images.pixels, *(images.splits[name] for name in SPLITS)]
     for tensor in [*parts, images.labels] if images.labels is not None else parts:
-        digest.update(memoryview(tensor.contiguous().numpy()).cast("B"))
+        digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]

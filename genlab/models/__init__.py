@@ -1,0 +1,9 @@
+"""The models, by the name of their class in a YAML."""
+
+from collections.abc import Callable
+
+from genlab.game import Model
+from genlab.models.autoencoder import Autoencoder
+from genlab.models.vae import VAE
+
+MODELS: dict[str, Callable[..., Model]] = {"autoencoder": Autoencoder, "vae": VAE}

@@ -1,0 +1,9 @@
+"""Building blocks that several models share: a network builds encoders and decoders from the data's shape."""
+
+from collections.abc import Callable
+
+from genlab.networks.convolutional import Conv, Resnet
+from genlab.networks.mlp import Mlp
+from genlab.networks.network import Network as Network
+
+NETWORKS: dict[str, Callable[..., Network]] = {"mlp": Mlp, "conv": Conv, "resnet": Resnet}

@@ -1,0 +1,104 @@
+"""Convolutions that halve the image stage by stage, and double it on the way back."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from genlab.networks.network import Size
+
+Normalization = Literal["batch", "group", "none"]
+
+NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "group": lambda channels: nn.GroupNorm(min(8, channels), channels),
+    "none": lambda channels: nn.Identity(),
+}
+
+
+def plan(shape: Size, width: int, most: int) -> list[Size]:
+    """The sizes from the image to the last stage: halved while the smaller side is 8 or more, ever wider."""
+    sizes, channels = [shape], width
+    while min(sizes[-1][1:]) >= 8:
+        _, height, wide = sizes[-1]
+        sizes.append((channels, height // 2, wide // 2))
+        channels = min(2 * channels, most)
+    return sizes
+
+
+def _flat(size: Size) -> int:
+    return size[0] * size[1] * size[2]
+
+
+class Conv:
+    """Strided convolutions of 4x4 with normalisation (after Radford et al. 2016); transposed ones mirror them."""
+
+    def __init__(self, *, width: int = 32, most: int = 256, normalization: Normalization = "batch") -> None:
+        self.width, self.most, self.norm = width, most, NORMALIZATIONS[normalization]
+
+    def encoder(self, shape: Size, features: int) -> nn.Module:
+        """Each stage halves the image."""
+        sizes, layers = plan(shape, self.width, self.most), list[nn.Module]()
+        for before, after in pairwise(sizes):
+            layers += [nn.Conv2d(before[0], after[0], 4, 2, 1), self.norm(after[0]), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(_flat(sizes[-1]), features))
+
+    def decoder(self, features: int, shape: Size) -> nn.Module:
+        """Each stage doubles the image; an odd side gets its last row back."""
+        sizes = plan(shape, self.width, self.most)[::-1]
+        layers: list[nn.Module] = [nn.Linear(features, _flat(sizes[0])), nn.Unflatten(1, sizes[0])]
+        for before, after in pairwise(sizes):
+            odd = (after[1] % 2, after[2] % 2)
+            layers += [self.norm(before[0]), nn.ReLU(), nn.ConvTranspose2d(before[0], after[0], 4, 2, 1, odd)]
+        return nn.Sequential(*layers)
+
+
+class Resnet:
+    """Residual blocks (He et al. 2016), an average pooling or an enlargement between the stages."""
+
+    def __init__(
+        self, *, width: int = 32, most: int = 256, blocks: int = 1, normalization: Normalization = "batch"
+    ) -> None:
+        self.width, self.most, self.blocks, self.norm = width, most, blocks, NORMALIZATIONS[normalization]
+
+    def encoder(self, shape: Size, features: int) -> nn.Module:
+        """A stem, then in each stage the blocks and a pooling."""
+        sizes = plan(shape, self.width, self.most)
+        channels = [self.width, *(size[0] for size in sizes[1:])]
+        layers: list[nn.Module] = [nn.Conv2d(shape[0], self.width, 3, 1, 1)]
+        for before, after in pairwise(channels):
+            layers += [*self._blocks(before, after), nn.AvgPool2d(2)]
+        last = _flat((channels[-1], *sizes[-1][1:]))
+        return nn.Sequential(*layers, self.norm(channels[-1]), nn.ReLU(), nn.Flatten(), nn.Linear(last, features))
+
+    def decoder(self, features: int, shape: Size) -> nn.Module:
+        """In each stage an enlargement and the blocks, then a convolution to the image."""
+        sizes = plan(shape, self.width, self.most)
+        channels = [self.width, *(size[0] for size in sizes[1:])]
+        first = (channels[-1], *sizes[-1][1:])
+        layers: list[nn.Module] = [nn.Linear(features, _flat(first)), nn.Unflatten(1, first)]
+        for after, before, size in zip(channels[-2::-1], channels[::-1], sizes[-2::-1], strict=False):
+            layers += [nn.Upsample(size[1:]), *self._blocks(before, after)]
+        return nn.Sequential(*layers, self.norm(channels[0]), nn.ReLU(), nn.Conv2d(channels[0], shape[0], 3, 1, 1))
+
+    def _blocks(self, before: int, after: int) -> list[nn.Module]:
+        first = Residual(before, after, self.norm)
+        return [first, *(Residual(after, after, self.norm) for _ in range(self.blocks - 1))]
+
+
+class Residual(nn.Module):
+    """What two convolutions add to their input."""
+
+    def __init__(self, before: int, after: int, norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.skip = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
+        self.first, self.second = nn.Conv2d(before, after, 3, 1, 1), nn.Conv2d(after, after, 3, 1, 1)
+        self.norm_first, self.norm_second = norm(before), norm(after)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise, rectify, convolve, twice."""
+        inner = self.first(functional.relu(self.norm_first(images)))
+        result: Tensor = self.skip(images) + self.second(functional.relu(self.norm_second(inner)))
+        return result

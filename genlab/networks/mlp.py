@@ -1,0 +1,40 @@
+"""Fully connected layers."""
+
+import math
+from itertools import pairwise
+from typing import Literal
+
+from torch import nn
+
+from genlab.networks.network import Size
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+class Mlp:
+    """Hidden layers of the given widths; the decoder has them the other way round."""
+
+    def __init__(
+        self, *, hidden: list[int], activation: Literal["relu", "gelu", "silu", "tanh", "sigmoid"] = "relu"
+    ) -> None:
+        self.hidden, self.activation = hidden, ACTIVATIONS[activation]
+
+    def encoder(self, shape: Size, features: int) -> nn.Module:
+        """784-400-20, say."""
+        return nn.Sequential(nn.Flatten(), *self._layers([math.prod(shape), *self.hidden, features]))
+
+    def decoder(self, features: int, shape: Size) -> nn.Module:
+        """20-400-784, say."""
+        return nn.Sequential(*self._layers([features, *self.hidden[::-1], math.prod(shape)]), nn.Unflatten(1, shape))
+
+    def _layers(self, widths: list[int]) -> list[nn.Module]:
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Linear(before, after), self.activation()]
+        return layers[:-1]
