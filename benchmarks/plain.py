@@ -4,9 +4,7 @@ It is deliberately ordinary: a DataLoader with ToTensor, a VAE of 784-400-20, Ad
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional

@@ -50,8 +50,8 @@ def directory() -> Path:
 
 def choices(group: str, folders: Sequence[Path] = ()) -> dict[str, Path]:
     """The recipes of a group, in our own folder and in others, by name."""
-    files = [path for folder in [directory(), *folders] for path in sorted((folder / group).glob("*.yaml"))]
-    return {path.stem: path for path in files}
+    files = [path for folder in [directory(), *folders] for path in (folder / group).glob("*.yaml")]
+    return {path.stem: path for path in sorted(files, key=lambda path: path.stem)}
 
 
 def compose(overrides: Sequence[str], folders: Sequence[Path] = (), plugins: Sequence[str] = ()) -> Config:
@@ -209,6 +209,8 @@ def _prepared(overrides: Sequence[str]) -> list[str]:
     forced = []
     for override in _one_budget(overrides):
         key, equals, _ = override.partition("=")
+        if not equals and not key.startswith("~"):
+            raise ConfigError(f"{override!r} is neither GROUP=NAME nor SETTING=VALUE.")
         setting = equals and re.fullmatch(r"[\w.-]+", key) and key not in GROUPS and key.split(".")[0] != "hydra"
         forced.append(f"++{override}" if setting else override)
     return forced

@@ -51,7 +51,7 @@ class Autoencoder(Model):
     def encode(self, images: Tensor) -> Tensor:
         """The codes."""
         codes: Tensor = self.encoder(images)
-        return codes
+        return codes.to(images.dtype)
 
     def decode(self, codes: Tensor) -> Tensor:
         """The images that these codes stand for."""
@@ -67,7 +67,8 @@ class Autoencoder(Model):
         return -self._error(images, images)
 
     def _spoil(self, images: Tensor) -> Tensor:
-        return images + self.noise_level * torch.randn_like(images) if self.noise_level else images
+        # Not randn_like, whose order of draws follows the memory format.
+        return images + self.noise_level * self.noise(*images.shape) if self.noise_level else images
 
     def _error(self, given: Tensor, wanted: Tensor) -> Tensor:
         difference = self.decoder(self.encoder(given)).float() - wanted

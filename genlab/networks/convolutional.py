@@ -1,5 +1,6 @@
 """Convolutions that halve the image stage by stage, and double it on the way back."""
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
@@ -13,7 +14,7 @@ Normalization = Literal["batch", "group", "none"]
 
 NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
-    "group": lambda channels: nn.GroupNorm(min(8, channels), channels),
+    "group": lambda channels: nn.GroupNorm(math.gcd(8, channels), channels),
     "none": lambda channels: nn.Identity(),
 }
 

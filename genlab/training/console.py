@@ -141,14 +141,14 @@ def listed(figures: Mapping[str, Any]) -> str:
     """`loss 243.1  kl 25.3`, the players' names only where there are several."""
     prefixes = {name.rpartition("/")[0] for name in figures if "/" in name}
     short = {name.rpartition("/")[2] if len(prefixes) == 1 else name: value for name, value in figures.items()}
-    return "  ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in short.items())
+    return "  ".join(f"{name.replace('_per_', '/').replace('_', ' ')} {number(value)}" for name, value in short.items())
 
 
 def number(value: float | None) -> str:
     """Four digits that tell something."""
     if value is None:
         return "not finite"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.4g}"
 
 
 def clock(seconds: float) -> str:

