@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import inspect
+import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -56,7 +57,7 @@ def build(
     checked = check(label, factory, settings, given=wanted)
     try:
         return factory(**checked, **wanted)
-    except ConfigError as error:
+    except (ConfigError, ValueError) as error:
         raise ConfigError(f"{label}: {error}") from None
 
 
@@ -141,7 +142,7 @@ def _convert_scalar(value: Any, kind: Any) -> Any:
     if kind is type(None):
         matches = value is None
     elif kind is float:
-        matches = isinstance(value, (int, float)) and not isinstance(value, bool)
+        matches = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     elif kind is int:
         matches = isinstance(value, int) and not isinstance(value, bool)
     else:

@@ -11,6 +11,7 @@ from genlab.networks import NETWORKS, Network
 from genlab.networks.convolutional import NORMALIZATIONS, Conv, Normalization, Residual, Resnet, plan
 from genlab.networks.mlp import ACTIVATIONS, Mlp
 from genlab.networks.network import Size
+from genlab.registry import ConfigError, build
 
 SHAPES: list[Size] = [(1, 8, 8), (3, 9, 13), (1, 28, 28), (3, 32, 32), (1, 31, 64), (3, 256, 256)]
 FLAT: Size = (1, 1, 4)
@@ -196,3 +197,20 @@ def test_normalised_by_groups_an_image_does_not_see_its_batch(kind: type[Conv | 
     encoder = kind(width=4, most=16, normalization="group").encoder((1, 16, 16), FEATURES).train()
     images = torch.rand(4, 1, 16, 16)
     torch.testing.assert_close(encoder(images)[:2], encoder(images[:2]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("mlp", {"hidden": [400, 0]}, "hidden[1] must be at least 1, and 0 is not."),
+        ("conv", {"width": 0}, "width must be at least 1, and 0 is not."),
+        ("conv", {"width": 32, "most": 8}, "most must be at least 32, and 8 is not."),
+        ("resnet", {"width": -1}, "width must be at least 1, and -1 is not."),
+        ("resnet", {"blocks": 0}, "blocks must be at least 1, and 0 is not."),
+        ("resnet", {"width": 32, "most": 8}, "most must be at least 32, and 8 is not."),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(name: str, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build("network", name, NETWORKS, {"class": name, **settings})
+    assert str(caught.value) == f"network {name!r}: {message}"

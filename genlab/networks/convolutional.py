@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genlab.networks.network import Size
+from genlab.networks.network import Size, at_least
 
 Normalization = Literal["batch", "group", "none"]
 
@@ -37,6 +37,8 @@ class Conv:
     """Strided convolutions of 4x4 with normalisation (after Radford et al. 2016); transposed ones mirror them."""
 
     def __init__(self, *, width: int = 32, most: int = 256, normalization: Normalization = "batch") -> None:
+        at_least(1, width=width)
+        at_least(width, most=most)
         self.width, self.most, self.norm = width, most, NORMALIZATIONS[normalization]
 
     def encoder(self, shape: Size, features: int) -> nn.Module:
@@ -62,6 +64,8 @@ class Resnet:
     def __init__(
         self, *, width: int = 32, most: int = 256, blocks: int = 1, normalization: Normalization = "batch"
     ) -> None:
+        at_least(1, width=width, blocks=blocks)
+        at_least(width, most=most)
         self.width, self.most, self.blocks, self.norm = width, most, blocks, NORMALIZATIONS[normalization]
 
     def encoder(self, shape: Size, features: int) -> nn.Module:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from genlab.networks.network import Size
+from genlab.networks.network import Size, at_least
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -23,6 +23,7 @@ class Mlp:
     def __init__(
         self, *, hidden: list[int], activation: Literal["relu", "gelu", "silu", "tanh", "sigmoid"] = "relu"
     ) -> None:
+        at_least(1, **{f"hidden[{place}]": width for place, width in enumerate(hidden)})
         self.hidden, self.activation = hidden, ACTIVATIONS[activation]
 
     def encoder(self, shape: Size, features: int) -> nn.Module:

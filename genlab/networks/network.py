@@ -8,6 +8,13 @@ Size = tuple[int, int, int]
 """Channels, height, width."""
 
 
+def at_least(least: int, **settings: int) -> None:
+    """A ValueError, which the registry makes a sentence of, for the first setting that is less."""
+    for name, value in settings.items():
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, and {value} is not.")
+
+
 class Network(Protocol):
     """An architecture, without a size: it builds what fits the images."""
 
