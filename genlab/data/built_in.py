@@ -8,8 +8,6 @@ from genlab.data import idx
 from genlab.data.images import Images, split_off
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-    "Ankle boot",
-)
 DIGITS = tuple("0123456789")
 
 
