@@ -7,7 +7,11 @@ import torch
 from genlab.data import idx
 from genlab.data.images import Images, split_off
 
-FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+# fmt: off
+FASHION = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)
+# fmt: on
 DIGITS = tuple("0123456789")
 
 

@@ -1,6 +1,7 @@
 """The idx format of MNIST and its likes, gzipped or not."""
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -12,54 +13,99 @@ from genlab.data.images import Images, split_off
 from genlab.registry import ConfigError
 
 PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-_BYTES = 0x08
+_BEGINNING = bytes([0, 0, 8])  # 8 says that the values are bytes
+_GZIP = b"\x1f\x8b"
+_CHUNK = 2**20
 
 
 def read(path: Path) -> Tensor:
     """The array of bytes that a file holds."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            data = file.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
-    if len(data) < 4 or data[:3] != bytes([0, 0, _BYTES]):
-        raise ConfigError(f"{path} is no idx file of bytes: it begins with {data[:4].hex(' ') or 'nothing'}.")
-    dimensions = data[3]
-    start = 4 + 4 * dimensions
+    data = _unzipped(path)
+    if len(data) < 4 or data[:3] != _BEGINNING:
+        begins = f"it begins with {data[:4].hex(' ') or 'nothing'}, not with {_BEGINNING.hex(' ')}"
+        raise ConfigError(f"{path} is no idx file of bytes: {begins}.")
+    start = 4 + 4 * data[3]
+    if len(data) < start:
+        raise ConfigError(f"{path} is cut short: its header should have {start} bytes, and the file has {len(data)}.")
     sizes = np.frombuffer(data[4:start], ">u4").tolist()
-    values = np.frombuffer(data, np.uint8, offset=min(start, len(data)))
-    if len(sizes) != dimensions or values.size != np.prod(sizes):
-        raise ConfigError(f"{path} is cut short: it says {' x '.join(map(str, sizes))} and holds {values.size} bytes.")
-    return torch.from_numpy(values.reshape(sizes).copy())
+    values = np.frombuffer(data, np.uint8, offset=start)
+    if values.size != math.prod(sizes):
+        wrong = "is cut short" if values.size < math.prod(sizes) else "is too long"
+        said = f"{' x '.join(map(str, sizes))} = {math.prod(sizes)}"
+        raise ConfigError(f"{path} {wrong}: its header says {said} values, and it holds {values.size}.")
+    return torch.from_numpy(values.reshape(sizes))
+
+
+def write(path: Path, array: Tensor) -> None:
+    """The same array as a gzipped file, byte for byte the same each time."""
+    header = _BEGINNING + bytes([array.dim()]) + np.array(array.shape, ">u4").tobytes()
+    # zlib makes the wrapping too: that of the gzip module differs between versions of Python.
+    path.write_bytes(zlib.compress(header + array.numpy().tobytes(), 9, wbits=31))
+
+
+def exists(root: Path, *below: str) -> bool:
+    """Whether the four files of a set are there."""
+    return len(_best_folder(root, below)) == len(PARTS)
 
 
 def find(root: Path, *below: str) -> dict[str, Path]:
-    """Those of the four files that are there: in the folder, in raw/ or further below, gzipped or not."""
-    folders = [root, root / "raw", *(root / name for name in below)]
-    found = {}
-    for part in PARTS:
-        candidates = [folder / f"{part}{suffix}" for folder in folders for suffix in ("", ".gz")]
-        if there := [path for path in candidates if path.is_file()]:
-            found[part] = there[0]
+    """The four files of a set: in the folder itself, in raw/ or in one of those below, gzipped or not."""
+    if not root.is_dir():
+        raise ConfigError(f"There is no folder {root}.")
+    found = _best_folder(root, below)
+    if missing := [part for part in PARTS if part not in found]:
+        looked = ", ".join(f"{name}/" for name in ("raw", *below))
+        raise ConfigError(f"{root} lacks {', '.join(missing)} (with or without .gz, in it or in its {looked}).")
     return found
 
 
 def images(files: dict[str, Path], names: tuple[str, ...], validation: int) -> Images:
     """The four files as one data set; the validation images are set aside from the training images."""
-    train, train_labels, test, test_labels = (read(files[part]) for part in PARTS)
-    for part, pixels, labels in ((PARTS[0], train, train_labels), (PARTS[2], test, test_labels)):
-        if pixels.dim() != 3 or labels.dim() != 1 or len(pixels) != len(labels):
-            shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
-            raise ConfigError(f"{files[part]} and its labels do not fit each other: {shapes}.")
-    labels = torch.cat([train_labels, test_labels]).long()
-    if int(labels.max()) >= len(names):
-        raise ConfigError(f"{files[PARTS[1]]} has the label {int(labels.max())}; {len(names) - 1} is the largest.")
+    train, train_labels = _read_pair(files[PARTS[0]], files[PARTS[1]], len(names))
+    test, test_labels = _read_pair(files[PARTS[2]], files[PARTS[3]], len(names))
+    if train.shape[1:] != test.shape[1:]:
+        sizes = " and ".join(" x ".join(map(str, pixels.shape[1:])) for pixels in (train, test))
+        raise ConfigError(f"{files[PARTS[0]]} and {files[PARTS[2]]} must have images of one size; they have {sizes}.")
     left, held_out = split_off(len(train), validation)
-    splits = {"train": left, "validation": held_out, "test": torch.arange(len(train), len(labels))}
-    return Images(torch.cat([train, test]).unsqueeze(1), splits, labels, names)
+    splits = {"train": left, "validation": held_out, "test": torch.arange(len(train), len(train) + len(test))}
+    return Images(torch.cat([train, test]).unsqueeze(1), splits, torch.cat([train_labels, test_labels]).long(), names)
 
 
-def write(path: Path, array: Tensor) -> None:
-    """The same array as a gzipped file, byte for byte the same each time."""
-    header = bytes([0, 0, _BYTES, array.dim()]) + np.array(array.shape, ">u4").tobytes()
-    path.write_bytes(gzip.compress(header + array.numpy().tobytes(), 9, mtime=0))
+def _unzipped(path: Path) -> bytearray:
+    """The bytes of a file, unzipped where they are zipped, whatever its name says."""
+    data = bytearray()
+    try:
+        with open(path, "rb") as plain:
+            file = gzip.GzipFile(fileobj=plain) if plain.peek(2)[:2] == _GZIP else plain
+            # A chunk at a time: reading all at once holds everything twice.
+            while chunk := file.read(_CHUNK):
+                data += chunk
+    except (OSError, EOFError, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ConfigError(f"{path} cannot be read: {reason}") from None
+    return data
+
+
+def _best_folder(root: Path, below: tuple[str, ...]) -> dict[str, Path]:
+    """The files of the folder that has the most of them; two folders are never mixed."""
+    folders = [root / name for name in ("", "raw", *below)]
+    return max((_files_in(folder) for folder in folders), key=len)
+
+
+def _files_in(folder: Path) -> dict[str, Path]:
+    candidates = [(part, folder / f"{part}{suffix}") for part in PARTS for suffix in (".gz", "")]
+    return {part: path for part, path in candidates if path.is_file()}
+
+
+def _read_pair(images_path: Path, labels_path: Path, classes: int) -> tuple[Tensor, Tensor]:
+    """Images and their labels, which must fit each other."""
+    pixels, labels = read(images_path), read(labels_path)
+    for path, array, kind, dimensions in ((images_path, pixels, "images", 3), (labels_path, labels, "labels", 1)):
+        if array.dim() != dimensions:
+            raise ConfigError(f"{path} has {array.dim()} dimensions; a file of {kind} has {dimensions}.")
+    if not len(pixels) or len(pixels) != len(labels):
+        counts = f"{len(pixels)} images and {len(labels)} labels; there must be one label an image, and some"
+        raise ConfigError(f"{images_path} and {labels_path} hold {counts}.")
+    if int(labels.max()) >= classes:
+        raise ConfigError(f"{labels_path} holds the label {int(labels.max())}; the largest may be {classes - 1}.")
+    return pixels, labels

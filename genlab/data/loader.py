@@ -24,9 +24,16 @@ class Loader:
             raise ConfigError(f"A batch of {batch_size} is larger than the data: {len(chosen)} images to train on.")
         self.count, self.batch_size, self.seed = len(chosen), batch_size, seed
         self.device = torch.device(device)
-        self.pixels = images.pixels[chosen].to(self.device)
-        self.labels = None if images.labels is None else images.labels[chosen].to(self.device)
-        self._epoch, self._order = -1, torch.empty(0)
+        # Where the images lie already, all loaders read the same ones; elsewhere each keeps its own split.
+        here = images.pixels.device == self.device
+        self._rows = chosen if here else torch.arange(len(chosen))
+        self._pixels = images.pixels if here else images.pixels[chosen].to(self.device)
+        labels = images.labels if here or images.labels is None else images.labels[chosen]
+        self._labels = None if labels is None else labels.to(self.device)
+        # A tensor, because CUDA multiplies by the reciprocal of a plain number, and that is a bit off.
+        self._white = torch.tensor(255.0, device=self.device)
+        self._epoch: int | None = None
+        self._order = self._rows
 
     @property
     def batches_per_epoch(self) -> int:
@@ -41,17 +48,18 @@ class Loader:
 
     def once(self) -> Iterator[Batch]:
         """Every image exactly once, in the order of the data, the last batch as short as it falls."""
+        rows = self._rows.to(self.device)
         for start in range(0, self.count, self.batch_size):
-            yield self._gather(torch.arange(start, min(start + self.batch_size, self.count), device=self.device))
+            yield self._gather(rows[start : start + self.batch_size])
 
     def _order_of(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
             order = torch.randperm(self.count, generator=generator(self.seed, "order", epoch))
-            self._epoch, self._order = epoch, order.to(self.device)
+            self._epoch, self._order = epoch, self._rows[order].to(self.device)
         return self._order
 
-    def _gather(self, indices: Tensor) -> Batch:
-        batch = {"image": self.pixels.index_select(0, indices).to(torch.float32).div_(255)}
-        if self.labels is not None:
-            batch["label"] = self.labels.index_select(0, indices)
+    def _gather(self, rows: Tensor) -> Batch:
+        batch = {"image": self._pixels.index_select(0, rows) / self._white}
+        if self._labels is not None:
+            batch["label"] = self._labels.index_select(0, rows)
         return batch

@@ -1,6 +1,5 @@
 """The one place that imports torchvision, also beside a torch that it was not built for."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -11,10 +10,8 @@ import torch
 
 def torchvision() -> ModuleType:
     """torchvision: its data sets, transforms and models; where its operators did not load, not `io` and `ops`."""
-    if "torchvision" not in sys.modules:
-        with _absent_operators_passed_over():
-            import torchvision
-    import torchvision
+    with _absent_operators_passed_over():
+        import torchvision
 
     module: ModuleType = torchvision
     return module

@@ -6,13 +6,14 @@ from pathlib import Path
 import torch
 
 from genlab.data import idx
+from genlab.registry import ConfigError
 
 PER_CLASS = {"train": 1000, "t10k": 200}
 
 
 def make(source: Path, target: Path) -> None:
     """Keep the first images of each class, in the order in which they stand."""
-    files = idx.find(source)
+    files = idx.find(source, "FashionMNIST", "FashionMNIST/raw")
     for part, count in PER_CLASS.items():
         names = [name for name in idx.PARTS if name.startswith(part)]
         images, labels = (idx.read(files[name]) for name in names)
@@ -23,4 +24,9 @@ def make(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), Path(__file__).parent)
+    if len(sys.argv) != 2:
+        sys.exit("Usage: python -m genlab.data.fashion_mini.make FOLDER_OF_THE_FULL_SET")
+    try:
+        make(Path(sys.argv[1]), Path(__file__).parent)
+    except ConfigError as error:
+        sys.exit(str(error))
