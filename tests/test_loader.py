@@ -169,9 +169,10 @@ def test_changing_a_batch_in_place_changes_no_other_and_not_the_data() -> None:
 
 
 def test_batches_that_live_at_once_share_no_memory() -> None:
-    loader = Loader(labelled(), "train", SIZE, seed=3)
+    images = labelled()
+    loader = Loader(images, "train", SIZE, seed=3)
     batches = [loader.batch(number) for number in range(2 * EPOCH)] + list(loader.once())
-    tensors = [tensor for batch in batches for tensor in batch.values()] + [loader.pixels]
+    tensors = [tensor for batch in batches for tensor in batch.values()] + [images.pixels]
     assert len({tensor.untyped_storage().data_ptr() for tensor in tensors}) == len(tensors)
 
 
