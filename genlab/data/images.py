@@ -14,16 +14,28 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
+class Attribute:
+    """What is known of each image: a number, or which of some choices."""
+
+    values: Tensor
+    """One an image: numbers, or where there are choices, their indices."""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Images:
-    """Images as bytes, N x C x H x W, and which of them are trained on, chosen by and tested on."""
+    """Images, N x C x H x W, and which of them are trained on, chosen by and tested on."""
 
     pixels: Tensor
+    """Bytes; or, for points that are no images, float32 of N x 1 x 1 x D, which are taken as they are."""
     splits: dict[str, Tensor]
     """The indices of `train`, `validation` and `test`; they share none, and the two others may be empty."""
     labels: Tensor | None = None
-    """One row an image; where it is a single number, the index of its class in `names`."""
+    """The index of each image's class in `names`."""
     names: tuple[str, ...] = ()
     """The name of each class."""
+    attributes: dict[str, Attribute] = field(default_factory=dict)
+    """What else is known of every image, by its name."""
     fingerprint: str = field(default="")
     """Tells this data from any other; taken from the contents unless a source knows a cheaper one."""
 
@@ -31,6 +43,8 @@ class Images:
         _check_pixels(self.pixels)
         _check_splits(self.splits, len(self.pixels))
         _check_labels(self.labels, len(self.pixels), len(self.names))
+        for name, attribute in self.attributes.items():
+            _check_attribute(name, attribute, len(self.pixels))
         if not self.fingerprint:
             object.__setattr__(self, "fingerprint", _fingerprint(self))
 
@@ -54,9 +68,11 @@ def split_off(count: int, part: int, what: str = "validation") -> tuple[Tensor, 
 
 
 def _check_pixels(pixels: Tensor) -> None:
-    if pixels.dtype != torch.uint8 or pixels.dim() != 4:
+    points = pixels.dtype == torch.float32 and tuple(pixels.shape[1:3]) == (1, 1)
+    if pixels.dim() != 4 or not (pixels.dtype == torch.uint8 or points):
         found = f"{' x '.join(map(str, pixels.shape))} of {pixels.dtype}"
-        raise ConfigError(f"Pixels must be torch.uint8 of N x C x H x W, and {found} is not.")
+        wanted = "torch.uint8 of N x C x H x W, or points, torch.float32 of N x 1 x 1 x D"
+        raise ConfigError(f"Pixels must be {wanted}, and {found} is not.")
 
 
 def _check_splits(splits: dict[str, Tensor], count: int) -> None:
@@ -75,18 +91,31 @@ def _check_splits(splits: dict[str, Tensor], count: int) -> None:
 def _check_labels(labels: Tensor | None, count: int, classes: int) -> None:
     if labels is None:
         return
-    if len(labels) != count:
-        raise ConfigError(f"There are {count} images and {len(labels)} labels; there must be one for each.")
-    if labels.dim() == 1 and count and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+    if labels.dim() != 1 or len(labels) != count:
+        found = " x ".join(map(str, labels.shape))
+        raise ConfigError(f"There are {count} images and {found} labels; there must be one for each.")
+    if count and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         lowest, highest = int(labels.min()), int(labels.max())
         raise ConfigError(f"The labels go from {lowest} to {highest}, and {classes} classes are named, from 0 on.")
 
 
+def _check_attribute(name: str, attribute: Attribute, count: int) -> None:
+    values, choices = attribute.values, attribute.choices
+    if tuple(values.shape) != (count,):
+        found = " x ".join(map(str, values.shape))
+        raise ConfigError(f"There are {count} images and {found} values of {name!r}; there must be one for each.")
+    if choices and count and not 0 <= int(values.min()) <= int(values.max()) < len(choices):
+        lowest, highest = int(values.min()), int(values.max())
+        raise ConfigError(f"The values of {name!r} go from {lowest} to {highest}, and it has {len(choices)} choices.")
+
+
 def _fingerprint(images: Images) -> str:
-    """16 hex digits that change when any pixel, label or split does."""
+    """16 hex digits that change when any pixel, split, label or attribute does."""
     digest = hashlib.sha256()
     parts = [images.pixels, *(images.splits[name] for name in SPLITS)]
-    for tensor in [*parts, images.labels] if images.labels is not None else parts:
+    parts += [images.labels] if images.labels is not None else []
+    parts += [attribute.values for attribute in images.attributes.values()]
+    for tensor in parts:
         # With the shapes, an image that moves from one split to the next cannot go unnoticed.
         digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
         digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
