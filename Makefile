@@ -45,8 +45,10 @@ format: setup ## format the code
 	$(BIN)/ruff check --fix genlab tests benchmarks
 
 .PHONY: benchmark
-benchmark: setup ## measure speed against a plain script and a bare loop
-	$(BIN)/python -m benchmarks.speed
+benchmark: setup ## measure start, memory, speed and quality; ROOT=FOLDER where Fashion-MNIST is not to be downloaded
+	$(BIN)/python -m benchmarks.start $(ROOT)
+	$(BIN)/python -m benchmarks.speed $(ROOT)
+	$(BIN)/python -m benchmarks.quality $(ROOT)
 
 .PHONY: clean
 clean: ## remove .venv and caches; outputs/ stays

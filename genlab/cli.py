@@ -35,10 +35,16 @@ class Subject(StrEnum):
     models = "models"
     data = "data"
     networks = "networks"
+    experiments = "experiments"
     runs = "runs"
 
 
-_GROUP_OF = {Subject.models: "model", Subject.data: "data", Subject.networks: "model/network"}
+_GROUP_OF = {
+    Subject.models: "model",
+    Subject.data: "data",
+    Subject.networks: "model/network",
+    Subject.experiments: "experiment",
+}
 
 
 class Shown(StrEnum):
@@ -126,7 +132,7 @@ def resume(
 
 @app.command("list")
 def list_(subject: Annotated[Subject, typer.Argument(help="What to list.")]) -> None:
-    """List the models, data, networks or runs."""
+    """List the models, data, networks, experiments or runs."""
     if subject is Subject.runs:
         from genlab.report import runs_table
         from genlab.run import OUTPUTS, runs

@@ -39,10 +39,11 @@ def _keys(before: Sequence[str]) -> list[str]:
 
 
 def described(group: str) -> list[tuple[str, str]]:
-    """Each recipe of a group with the comment that its file begins with."""
+    """Each recipe of a group with the comment that its file begins with, after Hydra's own header."""
     rows = []
     for name, path in choices(group).items():
-        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @")]
+        first = next(iter(lines), "")
         rows.append((name, first.removeprefix("#").strip() if first.startswith("#") else ""))
     return rows
 

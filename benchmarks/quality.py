@@ -1,0 +1,74 @@
+"""The test loss of `genlab train` beside the plain script's at equal epochs: python -m benchmarks.quality [ROOT].
+
+Both train on the full Fashion-MNIST, read from ROOT (idx files) or downloaded, with the same seed, on the 58,000 images
+that are left beside the validation. Both are measured by the negative ELBO of the 10,000 test images, in nats.
+At the end stands what `experiment=vae-fast` reaches.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from benchmarks.plain import PlainVAE, plain_loader, plain_loss
+from genlab import assembly, config
+from genlab.data.images import Images
+from genlab.training.console import Console
+
+EPOCHS = (1, 2, 3, 5, 10, 18, 20)
+
+
+def plain(images: Images) -> Iterator[tuple[int, float]]:
+    """The plain script's test loss after each of the epochs."""
+    torch.manual_seed(0)
+    training, testing = (
+        plain_loader(images.pixels[rows], images.labels[rows], shuffle=split == "train")
+        for split, rows in images.splits.items()
+        if split != "validation"
+    )
+    model = PlainVAE()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for epoch in range(1, EPOCHS[-1] + 1):
+        for batch, _ in training:
+            optimizer.zero_grad()
+            decoded, mean, log_variance = model(batch)
+            plain_loss(decoded, batch, mean, log_variance).backward()
+            optimizer.step()
+        if epoch in EPOCHS:
+            total = 0.0
+            with torch.no_grad():
+                for batch, _ in testing:
+                    decoded, mean, log_variance = model(batch)
+                    total += plain_loss(decoded, batch, mean, log_variance).item()
+            yield epoch, total / len(images.splits["test"])
+
+
+def ours(overrides: list[str], folder: Path) -> Iterator[tuple[int, float]]:
+    """Ours after each of the epochs: a run that is finished goes on with more of them."""
+    wanted = config.compose([*overrides, "model=vae", f"trainer.epochs={EPOCHS[0]}"])
+    run, outcome = assembly.train(replace(wanted, run=str(folder)), Console())
+    for epoch in EPOCHS:
+        if epoch > EPOCHS[0]:
+            run, outcome = assembly.resume(run, [f"trainer.epochs={epoch}"], Console())
+        assert outcome
+        yield epoch, outcome.test["loss"]
+
+
+def main(root: str) -> None:
+    """Print a line an epoch, then the fast recipe."""
+    place = ["data=fashion-mnist", f"data.root={root}"]
+    images = assembly.build_images(config.compose(place))
+    with tempfile.TemporaryDirectory() as folder:
+        for (epoch, theirs), (_, mine) in zip(plain(images), ours(place, Path(folder) / "run"), strict=True):
+            print(f"epoch {epoch:>2}: plain {theirs:.2f}, ours {mine:.2f}, difference {mine - theirs:+.2f}", flush=True)
+        fast = config.compose(["experiment=vae-fast", *place[1:]])
+        _, outcome = assembly.train(replace(fast, run=str(Path(folder) / "fast")), Console())
+    assert outcome
+    print(f"experiment=vae-fast, {fast.trainer.epochs} epochs: {outcome.test['loss']:.2f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "null")

@@ -1,0 +1,61 @@
+"""What README.md tells people to type works, and the model that it shows trains."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHORT = ["trainer=smoke", "trainer.epochs=null", "trainer.steps=2"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where somebody who reads from top to bottom works: with a run to resume, and the files that are shown."""
+    place = tmp_path_factory.mktemp("reader")
+    (place / "configs/model").mkdir(parents=True)
+    for path, (text,) in {"sparse.py": blocks("python"), "configs/model/sparse.yaml": blocks("yaml")}.items():
+        (place / path).write_text(text, encoding="utf-8")
+    return place
+
+
+def shortened(command: list[str]) -> list[str]:
+    """The same with a budget of two steps; what is not trained is left as it is."""
+    if command[1] == "train" and not {"--help", "--cfg"} & set(command):
+        return [*command, *SHORT]
+    return ["genlab", "resume", "latest", "trainer.steps=3"] if command[1] == "resume" else command
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_of_the_readme_runs(folder: Path, command: list[str]) -> None:
+    if command[0] == "make":
+        done = subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    else:
+        assert command[0] == "genlab"
+        arguments = [sys.executable, "-m", *shortened(command)]
+        done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_is_short_and_its_links_and_files_are_there() -> None:
+    assert README.count("\n") <= 200
+    named = re.findall(r"`((?:genlab|configs|benchmarks|tests)/[\w./]*)`", README)
+    named += re.findall(r"\]\(([\w./-]+)\)", README)
+    assert named
+    assert not [name for name in named if not (ROOT / name).exists() and not re.search(r"/(x|sparse)\.", name)]
+
+
+def test_the_readme_knows_every_model() -> None:
+    listed = set(re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE))
+    assert listed == {path.stem for path in (ROOT / "configs/model").glob("*.yaml")}
