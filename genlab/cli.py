@@ -2,6 +2,8 @@
 
 import os
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -231,7 +233,15 @@ def _sentences() -> Iterator[None]:
         sys.exit(130)
 
 
+def _quietly(failure: threading.ExceptHookArgs) -> None:
+    """What the disk refuses to TensorBoard's thread is raised in ours at the next write: one sentence is enough."""
+    if not issubclass(failure.exc_type, OSError):
+        threading.__excepthook__(failure)
+
+
 def main() -> None:
     """The console script."""
+    threading.excepthook = _quietly
+    warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
     with _sentences():
         app()

@@ -30,6 +30,8 @@ def load(file: str | Path, tables: Tables) -> None:
     if not offered:
         raise ConfigError(f"The plugin {str(file)!r} defines none of {', '.join(tables)}.")
     for table, entries in offered.items():
+        if not isinstance(entries, dict):
+            raise ConfigError(f"The plugin {str(file)!r}: {table} must be a dict of names and classes.")
         _join(str(file), table, tables[table], entries)
 
 

@@ -87,8 +87,8 @@ def test_a_pickle_is_never_run(tmp_path: Path) -> None:
     data = pickle.dumps(Bomb())
     path = tmp_path / f"step-{5:010d}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     path.write_bytes(data)
-    with pytest.warns(UserWarning, match="no checkpoint"):
-        assert checkpoint.newest(tmp_path) is None
+    with pytest.warns(UserWarning, match="no checkpoint"), pytest.raises(ConfigError, match="can be read"):
+        checkpoint.newest(tmp_path)
     assert not (tmp_path / "boom").exists()
 
 

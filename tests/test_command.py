@@ -1,4 +1,4 @@
-"""The program as a person meets it: sentences, exit codes, killed processes, sweeps."""
+"""The program as a person meets it: killed processes, signals, sweeps."""
 
 import json
 import os
@@ -12,37 +12,7 @@ import pytest
 import torch
 
 from genlab.training import checkpoint
-
-TINY = ["data=digits", "trainer=smoke", "model.network.hidden=[8]", "trainer.batch_size=16"]
-
-
-def genlab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "genlab", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["model=vaee"], "No model is called 'vaee'. Did you mean 'vae'? Known: ae, beta-vae, denoising-ae, vae"),
-        (["model.latentdim=3"], "model 'vae' has no setting 'latentdim'. Did you mean 'latent_dim'?"),
-        (["model.latent_dim=ten"], "model 'vae': latent_dim must be an integer, and 'ten' is not one."),
-        (["+trainer.foo=1"], "trainer has no setting 'foo'."),
-        (["data.validation=-1"], "data 'fashion-mini': validation must be between 1 and 9999, and -1 is not."),
-        (["trainer.steps=3", "trainer.epochs=2"], "give epochs or steps"),
-        (["trainer.batch_size=20000"], "A batch of 20000 is larger than the data"),
-        (["device=cuda:7"], "There is no device 'cuda:7' here."),
-        (["nonsense"], "'nonsense' is neither GROUP=NAME nor SETTING=VALUE."),
-    ],
-)
-def test_a_mistake_is_a_sentence_and_exit_code_2_and_nothing_is_left(
-    tmp_path: Path, arguments: list[str], sentence: str
-) -> None:
-    done = genlab(tmp_path, "train", *arguments)
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
-    assert list(tmp_path.iterdir()) == []
+from tests.program import TINY, genlab
 
 
 def test_a_run_is_made_repeated_and_refused_with_another_config(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.program import genlab
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,8 +44,7 @@ def test_every_command_of_the_readme_runs(folder: Path, command: list[str]) -> N
         done = subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     else:
         assert command[0] == "genlab"
-        arguments = [sys.executable, "-m", *shortened(command)]
-        done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
+        done = genlab(folder, *shortened(command)[1:])
     assert done.returncode == 0, done.stderr
 
 

@@ -97,13 +97,19 @@ def load(path: Path) -> Checkpoint:
 
 def newest(folder: Path, *, set_aside: bool = False) -> Checkpoint | None:
     """The newest good checkpoint; a bad one is passed over with a warning, and renamed where `set_aside`."""
+    bad: list[Path] = []
     for path in reversed(steps(folder).values()):
         try:
-            return load(path)
+            found = load(path)
         except BrokenError as error:
             warnings.warn(f"{error} The one before it serves.", stacklevel=2)
-            if set_aside:
-                path.rename(path.with_suffix(".bad"))
+            bad.append(path)
+            continue
+        for broken in bad if set_aside else ():
+            broken.rename(broken.with_suffix(".bad"))
+        return found
+    if bad:
+        raise ConfigError(f"No checkpoint in {folder} can be read. To begin anew, train in another folder.")
     return None
 
 

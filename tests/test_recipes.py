@@ -1,0 +1,29 @@
+"""Every recipe through the whole program: a run that goes on equals one that was never interrupted."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from genlab.config import choices
+from genlab.training import checkpoint
+from tests.program import genlab
+
+RECIPES = [(model, network) for model in choices("model") for network in choices("model/network")]
+
+
+@pytest.mark.parametrize(("model", "network"), RECIPES)
+def test_two_runs_of_five_steps_equal_one_of_ten(tmp_path: Path, model: str, network: str) -> None:
+    recipe = [f"model={model}", f"model/network={network}", "data=digits", "trainer=smoke", "trainer.average=0.9"]
+    recipe += ["trainer.validate_every=4", "trainer.checkpoint_every=3", "device=cpu"]
+    for run, steps in (("one", 10), ("two", 5)):
+        done = genlab(tmp_path, "train", *recipe, f"trainer.steps={steps}", f"run={run}")
+        assert done.returncode == 0, done.stderr
+    assert genlab(tmp_path, "resume", "two", "trainer.steps=10").returncode == 0
+    ours, theirs = (checkpoint.newest(tmp_path / run / "checkpoints") for run in ("one", "two"))
+    assert ours
+    assert theirs
+    assert ours.step == theirs.step == 10
+    assert ours.tensors.keys() == theirs.tensors.keys()
+    assert any(name.startswith("average/") for name in ours.tensors)
+    assert [name for name, value in ours.tensors.items() if not torch.equal(value, theirs.tensors[name])] == []
