@@ -55,10 +55,11 @@ class Shown(StrEnum):
     job = "job"
 
 
-def _complete_override(context: typer.Context, args: list[str], incomplete: str) -> list[str]:
+def _complete_override(context: typer.Context, incomplete: str) -> list[str]:
     from genlab.overrides import complete
 
-    return complete(args, incomplete)
+    # Typer gives a callback that asks for the arguments none.
+    return complete(context.params.get("overrides") or [], incomplete)
 
 
 def _complete_run(incomplete: str) -> list[str]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from genlab.config import GROUPS, Plain, choices, compose, directory, flatten
 from genlab.registry import ConfigError
@@ -11,31 +12,39 @@ _HIDDEN = ("name", "class", "plugins")
 
 
 def complete(before: Sequence[str], incomplete: str) -> list[str]:
-    """What may follow: groups and settings, then the names that a group has.
+    """What may follow: groups and settings, then the names that a group has or the value that a setting has.
 
-    Bash splits words at `=` and asks for what follows it alone; other shells ask for the whole word.
+    Bash splits words at `=` and asks for what follows it alone, and typer takes a word that is `=` for none; other
+    shells ask for the whole word.
     """
     words = [*before, incomplete]
+    if incomplete == "" and before and before[-1] in GROUPS:
+        words[-1:] = ["=", ""]
     if "=" in words[-2:]:
         place = len(words) - 1 - words[::-1].index("=")
-        group, typed, lead = words[place - 1], "".join(words[place + 1 :]), ""
+        key, typed, lead = words[place - 1], "".join(words[place + 1 :]), ""
     elif "=" in incomplete:
-        group, _, typed = incomplete.partition("=")
-        lead = f"{group}="
+        key, _, typed = incomplete.partition("=")
+        lead = f"{key}="
     else:
-        return [f"{key}=" for key in _keys(before) if key.startswith(incomplete)]
+        return _keys(before, incomplete)
     chosen, comma, last = typed.rpartition(",")
-    names = choices(group) if group in GROUPS else {}
+    names = choices(key) if key in GROUPS else {}
     return [f"{lead}{chosen}{comma}{name}" for name in names if name.startswith(last)]
 
 
-def _keys(before: Sequence[str]) -> list[str]:
+def _keys(before: Sequence[str], incomplete: str) -> list[str]:
+    """The groups and settings that begin so; the only one with its values, or the shell would end the word there."""
     given = re.sub(r" ?= ?", "=", " ".join(before)).split()
     try:
         plain = compose([word for word in given if re.match(r"[\w./-]+=\S", word)]).plain
     except ConfigError:
         plain = compose([]).plain
-    return [*GROUPS, *(key for key in flatten(plain) if key.rpartition(".")[2] not in _HIDDEN)]
+    settings = {key: [value] for key, value in flatten(plain).items() if key.rpartition(".")[2] not in _HIDDEN}
+    offered = {**{group: [*choices(group)] for group in GROUPS}, **settings}
+    found = [key for key in offered if key.startswith(incomplete)]
+    values = [f"{found[0]}={_typed(value)}" for value in offered[found[0]]] if len(found) == 1 else []
+    return [*(f"{key}=" for key in found), *values]
 
 
 def described(group: str) -> list[tuple[str, str]]:
@@ -59,9 +68,13 @@ def explain(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
     for key, value in flatten(plain).items():
         section, _, name = key.rpartition(".")
         if name not in _HIDDEN:
-            shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
-            lines.append(f"  {f'{key}={shown}':<42} {_comment(comments, section, name)}".rstrip())
+            lines.append(f"  {f'{key}={_typed(value)}':<42} {_comment(comments, section, name)}".rstrip())
     return lines
+
+
+def _typed(value: Any) -> str:
+    """A value as one types it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _comments(plain: Plain, folders: Sequence[Path]) -> dict[tuple[str, str], str]:

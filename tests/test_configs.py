@@ -1,5 +1,8 @@
 """Every YAML composes, lists every setting of what it configures, and builds."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,10 +145,25 @@ def test_the_shell_completes_groups_settings_and_names() -> None:
     assert complete([], "model=") == [f"model={name}" for name in choices("model")]
     assert complete([], "model=vae,be") == ["model=vae,beta-vae"]
     assert complete(["model", "="], "v") == ["vae"]  # as bash splits it
-    assert complete([], "trainer.ba") == ["trainer.batch_size="]
+    assert complete(["model"], "") == [*choices("model")]  # as typer hands on the same without the v
+    assert complete([], "trainer.") == [f"trainer.{name}=" for name in written("trainer", "default")]
+    assert complete([], "trainer.ba") == ["trainer.batch_size=", "trainer.batch_size=128"]
     assert complete(["model=beta-vae"], "model.be") == ["model.beta=", "model.best="]
     assert complete(["model=ae"], "model.beta") == []
-    assert complete(["model=nonsense"], "see") == ["seed="]
+    assert complete(["model=nonsense"], "see") == ["seed=", "seed=0"]
+
+
+def test_bash_is_answered_as_it_asks() -> None:
+    words = ["genlab", "train", "model", "=", "beta-vae", "model.be"]
+    asked = {"COMP_WORDS": "\n".join(words), "COMP_CWORD": "5", "_GENLAB_COMPLETE": "complete_bash"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from genlab.cli import app; app(prog_name='genlab')"],
+        env={**os.environ, **asked},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["model.beta=", "model.best="]
 
 
 def test_help_names_every_group_and_every_setting_with_its_comment() -> None:
