@@ -139,9 +139,8 @@ def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outc
         console.say(line)
     there.record(state="running")
     texts = {"config": "```yaml\n" + config.as_yaml(wanted.plain) + "```"}
-    settings = {key: _shown(value) for key, value in config.flatten(wanted.plain).items()}
     try:
-        outcome = trainer.fit(there.path, console, texts, settings)
+        outcome = trainer.fit(there.path, console, texts, _compared(wanted))
     except RunError as error:
         there.record(state="failed", reason=str(error))
         raise
@@ -184,6 +183,13 @@ def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in names}
 
 
-def _shown(value: Any) -> Any:
-    """A value as TensorBoard's HParams tab takes it."""
-    return value if isinstance(value, bool | int | float | str) else str(value)
+def _compared(wanted: Config) -> dict[str, Any]:
+    """What TensorBoard's HParams tab compares runs by: it shows the first five names, so what cannot differ is out."""
+    compared = {}
+    for key, value in config.flatten(wanted.plain).items():
+        section, _, name = key.rpartition(".")
+        if name == "name":
+            compared[section] = value
+        elif value is not None and name not in ("class", "best", "device", "run", "plugins"):
+            compared[key] = value if isinstance(value, bool | int | float | str) else str(value)
+    return compared

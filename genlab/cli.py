@@ -168,7 +168,8 @@ def _sweep(overrides: list[str], folders: list[Path], files: list[str]) -> None:
     import time
 
     from genlab import config
-    from genlab.run import OUTPUTS
+    from genlab.report import runs_table
+    from genlab.run import OUTPUTS, runs
 
     named = [override for override in overrides if override.startswith("run=")]
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -176,6 +177,7 @@ def _sweep(overrides: list[str], folders: list[Path], files: list[str]) -> None:
     rest = [override for override in overrides if override not in named]
     print(f"The runs of this sweep are in {folder}; the same command with run={folder} goes on with it.")
     config.sweep(rest, folder, _job, folders, files)
+    _terminal().print(runs_table(runs(folder)))
     print(f"The sweep is done. Compare its runs in the HParams tab: genlab board {folder}")
 
 
@@ -186,7 +188,8 @@ def _job(wanted: "Config", folder: Path) -> float | None:
     from genlab import assembly
 
     run, outcome = assembly.train(dataclasses.replace(wanted, run=str(folder)), _console())
-    _finish(run, outcome)
+    if outcome and outcome.signal:
+        _finish(run, outcome)
     best = run.facts.get("best")
     return best["value"] if best else None
 
