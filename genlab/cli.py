@@ -188,8 +188,9 @@ def _job(wanted: "Config", folder: Path) -> float | None:
     from genlab import assembly
 
     run, outcome = assembly.train(dataclasses.replace(wanted, run=str(folder)), _console())
-    if outcome and outcome.signal:
-        _finish(run, outcome)
+    if outcome and outcome.signal is not None:
+        print(f"Stopped at step {outcome.step:,} and saved. The same command with the sweep's run= goes on with it.")
+        sys.exit(128 + outcome.signal)  # what is an Exception Hydra keeps to itself, and starts the next job
     best = run.facts.get("best")
     return best["value"] if best else None
 

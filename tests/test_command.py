@@ -77,6 +77,20 @@ def test_a_sweep_started_again_does_nothing_twice(tmp_path: Path) -> None:
     assert genlab(tmp_path, *sweep).stdout.count("There is nothing to do.") == 2
 
 
+def test_a_signal_stops_a_sweep_and_not_one_of_its_jobs_alone(tmp_path: Path) -> None:
+    arguments = ["train", "-m", "seed=1,2,3", *TINY, "trainer.steps=1000000", "run=sweep"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "genlab", *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not checkpoint.steps(tmp_path / "sweep/seed=1/checkpoints").keys() - {0}:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on with it" in said
+    assert [path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()] == ["seed=1"]
+
+
 def test_two_runs_of_one_second_get_two_folders(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "genlab", "train", *TINY]
     both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
