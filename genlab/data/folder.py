@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,14 @@ Channels = Literal["auto", 1, 3]
 SMALLEST, LARGEST = 8, 1024
 # Raised when the same files would give other bytes.
 _EDITION = 1
+
+
+class _Said(NamedTuple):
+    """What is known of the images besides their pixels."""
+
+    labels: Tensor | None
+    names: tuple[str, ...]
+    attributes: dict[str, Attribute]
 
 
 def folder(
@@ -51,19 +59,12 @@ def folder(
     if not names:
         raise ConfigError(f"None of the {len(files):,} files in {shown(str(place))} is an image that can be used.")
     splits = _splits(np.array(stored.notes["places"]) / 2**48, validation, test)
-    classes: tuple[Tensor | None, tuple[str, ...]] = (None, ())
-    attributes = known.attributes(names) if known else {}
-    if known and label is not None:
-        classes = table.classes(attributes[label], label)
-    elif labels == "folder":
-        classes = _folders_as_classes(place, names)
-    _check_classes(*classes)
+    said = _said(place, names, known, labels, label)
     return Images(
         cache.mapped(stored.file, len(names), stored.notes["channels"], size, size),
         splits,
-        *classes,
-        attributes,
-        _fingerprint(stored.notes["contents"], splits, classes, attributes),
+        *said,
+        _fingerprint(stored.notes["contents"], splits, said),
         file=stored.file,
         bad_files=tuple(f"{shown(name)}: {reason}" for name, reason in bad.items()),
     )
@@ -112,9 +113,8 @@ def _table(place: Path, labels: str | None, label: str | None) -> table.Table | 
                 known.check_column(label)
             return known
     near = suggestion(labels, ["folder"])
-    raise ConfigError(
-        f"labels must be null, folder or a table; there is no file {labels} in {shown(str(place))} nor here. {near}".rstrip()
-    )
+    there = f"there is no file {labels} in {shown(str(place))} nor here. {near}"
+    raise ConfigError(f"labels must be null, folder or a table; {there.rstrip()}")
 
 
 def _decoded(
@@ -158,6 +158,18 @@ def _splits(places: NDArray[np.float64], validation: float, test: float) -> dict
     return {name: torch.from_numpy(np.flatnonzero(part == name)) for name in ("train", "validation", "test")}
 
 
+def _said(place: Path, names: list[str], known: table.Table | None, labels: str | None, label: str | None) -> _Said:
+    """The labels, from the sub-folders or a column, and the attributes."""
+    attributes = known.attributes(names) if known else {}
+    classes: tuple[Tensor | None, tuple[str, ...]] = (None, ())
+    if label is not None:
+        classes = table.classes(attributes[label], label)
+    elif labels == "folder":
+        classes = _folders_as_classes(place, names)
+    _check_classes(*classes)
+    return _Said(*classes, attributes)
+
+
 def _folders_as_classes(place: Path, names: list[str]) -> tuple[Tensor, tuple[str, ...]]:
     """The sub-folder that each image lies in, at any depth, is its class."""
     if loose := [name for name in names if "/" not in name]:
@@ -178,19 +190,12 @@ def _check_classes(labels: Tensor | None, names: tuple[str, ...]) -> None:
         raise ConfigError(f"Every class needs two images or more; these have fewer: {', '.join(small)}.")
 
 
-def _fingerprint(
-    contents: str,
-    splits: dict[str, Tensor],
-    classes: tuple[Tensor | None, tuple[str, ...]],
-    attributes: dict[str, Attribute],
-) -> str:
+def _fingerprint(contents: str, splits: dict[str, Tensor], said: _Said) -> str:
     """16 hex digits of what the images are, not of when their files were touched."""
-    labels, names = classes
-    digest = hashlib.sha256(
-        repr((contents, names, [(name, known.choices) for name, known in attributes.items()])).encode()
-    )
-    tensors = [*splits.values(), *([] if labels is None else [labels]), *(each.values for each in attributes.values())]
-    for tensor in tensors:
+    choices = [(name, known.choices) for name, known in said.attributes.items()]
+    digest = hashlib.sha256(repr((contents, said.names, choices)).encode())
+    labels = [] if said.labels is None else [said.labels]
+    for tensor in [*splits.values(), *labels, *(known.values for known in said.attributes.values())]:
         digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
         digest.update(tensor.numpy().data)
     return digest.hexdigest()[:16]
