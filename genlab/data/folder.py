@@ -15,7 +15,7 @@ from genlab.data import cache, table
 from genlab.data.decode import Crop, Style
 from genlab.data.first_pass import check_bad, first_pass, found_channels
 from genlab.data.images import Attribute, Images
-from genlab.data.listing import SUFFIXES, Listed, listed, shown, version
+from genlab.data.listing import SUFFIXES, Listing, listed, shown
 from genlab.registry import ConfigError, suggestion
 
 Channels = Literal["auto", 1, 3]
@@ -50,14 +50,16 @@ def folder(
     _check_numbers(size, validation, test, tolerate)
     known = _table(place, labels, label)
     files = listed(place)
-    if not files:
+    if not files.names:
         raise ConfigError(f"There is no image in {shown(str(place))} ({', '.join(SUFFIXES)}).")
     stored = _decoded(place, files, size, crop, channels, _colour(background), tolerate)
     bad: dict[str, str] = stored.notes["bad"]
-    check_bad(place, bad, len(files), tolerate)
-    names = [file.name for file in files if file.name not in bad]
+    check_bad(place, bad, len(files.names), tolerate)
+    names = [name for name in files.names if name not in bad]
     if not names:
-        raise ConfigError(f"None of the {len(files):,} files in {shown(str(place))} is an image that can be used.")
+        raise ConfigError(
+            f"None of the {len(files.names):,} files in {shown(str(place))} is an image that can be used."
+        )
     splits = _splits(np.array(stored.notes["places"]) / 2**48, validation, test)
     said = _said(place, names, known, labels, label)
     return Images(
@@ -119,7 +121,7 @@ def _table(place: Path, labels: str | None, label: str | None) -> table.Table | 
 
 def _decoded(
     place: Path,
-    files: list[Listed],
+    files: Listing,
     size: int,
     crop: Crop,
     channels: Channels,
@@ -127,15 +129,15 @@ def _decoded(
     tolerate: float,
 ) -> cache.Stored:
     """The bytes of all images: those in the cache, where neither the files nor the settings have changed."""
-    names = [file.name for file in files]
     settings = repr((_EDITION, pillow, str(place), size, crop, channels, background))
     family = hashlib.sha256(settings.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def make(file: BinaryIO) -> dict[str, object]:
-        depth = found_channels(place, names) if channels == "auto" else channels
-        return first_pass(place, names, Style(size, crop, depth, background), tolerate, file)
+        depth = found_channels(place, files.names) if channels == "auto" else channels
+        return first_pass(place, files.names, Style(size, crop, depth, background), tolerate, file)
 
-    return cache.once(family, version(files), len(files) * size * size * (1 if channels == 1 else 3), make)
+    room = len(files.names) * size * size * (1 if channels == 1 else 3)
+    return cache.once(family, files.version, room, make)
 
 
 def _splits(places: NDArray[np.float64], validation: float, test: float) -> dict[str, Tensor]:

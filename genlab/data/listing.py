@@ -11,19 +11,17 @@ from genlab.registry import ConfigError
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
 
 
-class Listed(NamedTuple):
-    """A file, and what changes when somebody changes it."""
+class Listing(NamedTuple):
+    """The files' paths in the folder, with forward slashes and in order."""
 
-    name: str
-    """Its path in the folder, with forward slashes."""
-    size: int
-    changed: int
-    mode: int
+    names: list[str]
+    version: str
+    """Changes when a file is added, removed, renamed or written to."""
 
 
-def listed(folder: Path) -> list[Listed]:
-    """All image files at any depth, in the order of their names; hidden ones (.name) are left out."""
-    found: list[Listed] = []
+def listed(folder: Path) -> Listing:
+    """All image files at any depth, without hidden ones (.name)."""
+    found: list[str] = []
     seen: set[tuple[int, int]] = set()
     waiting = [""]
     while waiting:
@@ -39,13 +37,9 @@ def listed(folder: Path) -> list[Listed]:
                 waiting += sorted(folders, reverse=True)
         except OSError as error:
             raise ConfigError(f"{shown(str(folder / below))} cannot be read: {error.strerror}") from None
-    return sorted(found)
-
-
-def version(files: list[Listed]) -> str:
-    """Changes when a file is added, removed, renamed or written to."""
-    lines = "".join(f"{file.name}\0{file.size}\0{file.changed}\0{file.mode}\n" for file in files)
-    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    found.sort()
+    version = hashlib.sha256("\n".join(found).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return Listing([entry.partition("\0")[0] for entry in found], version)
 
 
 def shown(name: str) -> str:
@@ -53,8 +47,8 @@ def shown(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _entries(folder: Path, below: str) -> tuple[list[Listed], list[str]]:
-    """The image files of one folder, and the folders in it."""
+def _entries(folder: Path, below: str) -> tuple[list[str], list[str]]:
+    """The image files of one folder with their state, and the folders in it."""
     files, folders = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -67,11 +61,12 @@ def _entries(folder: Path, below: str) -> tuple[list[Listed], list[str]]:
     return files, folders
 
 
-def _file(entry: os.DirEntry[str], below: str) -> Listed | None:
+def _file(entry: os.DirEntry[str], below: str) -> str | None:
+    """A name and what changes with the file, as one text: of 100,000 that is the quickest to make and to sort."""
     try:
         state = entry.stat()
     except OSError:  # A link to nothing: it is there, so it is counted, and found bad when it is opened.
-        return Listed(below + entry.name, 0, 0, 0)
+        return f"{below}{entry.name}\0"
     # Opening a pipe or a device would wait for ever.
     regular = stat.S_ISREG(state.st_mode)
-    return Listed(below + entry.name, state.st_size, state.st_mtime_ns, state.st_mode) if regular else None
+    return f"{below}{entry.name}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_mode}" if regular else None
