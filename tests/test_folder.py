@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from genlab import config
 from genlab.data import SOURCES, cache, first_pass
 from genlab.data.images import SPLITS, Images
 from genlab.registry import ConfigError, build
@@ -387,9 +388,25 @@ def test_classes_need_two_images_and_every_image_a_class(photos: Path) -> None:
     assert "and 2 images lie in none, such as x.png, y.png." in mistake(photos, labels="folder")
 
 
-def test_the_program_trains_on_a_folder(photos: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "genlab", "train", "data=folder", f"data.path={photos}", "data.size=8"]
+@pytest.mark.parametrize(
+    "path",
+    ["~/photos", "it's", 'say "hi"', "a{b}", "x=y", "été (1)", "-x", "a\\'b", "end\\", "new\nline", "plain", "/a b"],
+)
+def test_a_path_need_not_be_quoted_for_hydra(path: str) -> None:
+    composed = config.compose(["data=folder", f"data.path={path}", "data.background=#ff8000"])
+    assert composed.data["path"] == path
+    assert composed.data["background"] == "#ff8000"
+
+
+def test_the_program_trains_on_a_folder_and_cleans_up(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "my 'photos'")
+    command = [sys.executable, "-m", "genlab", "train", "data=folder", "data.path=my 'photos'", "data.size=8"]
     more = ["trainer=smoke", "trainer.batch_size=4", "model.network.hidden=[8]", "data.labels=folder", "run=mine"]
     done = subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mine" / "run.json").exists()
+    assert list(cache.cache_folder().rglob("*.bytes"))
+    cleaned = [sys.executable, "-m", "genlab", "data", "clean"]
+    done = subprocess.run(cleaned, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"0.0 MB are free again in {cache.cache_folder()}.\n"
+    assert not list(cache.cache_folder().iterdir())
