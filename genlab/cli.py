@@ -29,6 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+data_app = typer.Typer(help="Look after your own images.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 
 
 class Subject(StrEnum):
@@ -161,6 +163,14 @@ def board(
         raise ConfigError(f"There are no runs in {folder}/ yet; `genlab train` makes one.")
     arguments = ["-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *arguments])
+
+
+@data_app.command()
+def clean() -> None:
+    """Remove the decoded images of data=folder; they are decoded again when they are next wanted."""
+    from genlab.data import cache
+
+    print(f"{cache.clean() / 1e6:,.1f} MB are free again in {cache.cache_folder()}.")
 
 
 def _sweep(overrides: list[str], folders: list[Path], files: list[str]) -> None:

@@ -212,8 +212,24 @@ def _prepared(overrides: Sequence[str]) -> list[str]:
         if not equals and not key.startswith("~"):
             raise ConfigError(f"{override!r} is neither GROUP=NAME nor SETTING=VALUE.")
         setting = equals and re.fullmatch(r"[\w.-]+", key) and key not in GROUPS and key.split(".")[0] != "hydra"
-        forced.append(f"++{override}" if setting else override)
+        forced.append(_readable(f"++{override}") if setting else override)
     return forced
+
+
+def _readable(override: str) -> str:
+    """What Hydra's grammar cannot read, such as ~/photos, #ff8000 or it's, is a text as it stands."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        key, _, value = override.partition("=")
+        # In quotes a backslash is one, unless a quote follows.
+        escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+        escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+        return f"{key}='{escaped}'"
+    return override
 
 
 def _one_budget(overrides: Sequence[str]) -> list[str]:

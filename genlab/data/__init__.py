@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from genlab.data.built_in import digits, fashion_mini
 from genlab.data.downloaded import fashion_mnist, mnist
+from genlab.data.folder import folder
 from genlab.data.images import Images
 
 SOURCES: dict[str, Callable[..., Images]] = {
@@ -11,4 +12,5 @@ SOURCES: dict[str, Callable[..., Images]] = {
     "digits": digits,
     "mnist": mnist,
     "fashion-mnist": fashion_mnist,
+    "folder": folder,
 }

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import tempfile
 from http.client import HTTPException
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from genlab.data import idx
 from genlab.data.built_in import DIGITS, FASHION
+from genlab.data.cache import cache_folder
 from genlab.data.images import Images
 from genlab.registry import ConfigError
 
@@ -27,13 +27,6 @@ _FASHION_MNIST = _Offer(
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/ "
     "(or install Debian's package dataset-fashion-mnist and say data.root=/usr/share/datasets/fashion-mnist)",
 )
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: GENLAB_CACHE, or the cache folder of the user."""
-    if own := os.environ.get("GENLAB_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "genlab"
 
 
 def mnist(*, root: str | None, validation: int) -> Images:

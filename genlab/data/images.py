@@ -1,7 +1,8 @@
-"""A data set in memory: pixels, labels, names, splits, fingerprint."""
+"""A data set: pixels, labels, names, splits, fingerprint."""
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -38,6 +39,10 @@ class Images:
     """What else is known of every image, by its name."""
     fingerprint: str = field(default="")
     """Tells this data from any other; taken from the contents unless a source knows a cheaper one."""
+    file: Path | None = None
+    """Where the pixels lie on disk, row after row from its beginning, when they do not lie in memory."""
+    bad_files: tuple[str, ...] = ()
+    """The files that could not be used and were left out: `name: reason`."""
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels)

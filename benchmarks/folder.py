@@ -1,0 +1,123 @@
+"""A folder's first pass beside torchvision's, and how soon a warm cache is ready: python -m benchmarks.folder.
+
+5,000 JPEGs of 640 x 480 are drawn: large soft shapes under a fine grain, at the quality of a camera's. The two take
+turns, each in a process of its own; a ratio is of one round. torchvision's is ImageFolder with Resize and CenterCrop
+to 64 x 64 and a DataLoader of two workers.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+ROUNDS, PHOTOS, SMALL = 3, 5000, 100_000
+SETTINGS = {
+    "size": 64,
+    "crop": "center",
+    "channels": "auto",
+    "background": "white",
+    "labels": "folder",
+    "label": None,
+    "validation": 0.1,
+    "test": 0.1,
+    "tolerate": 0.01,
+}
+
+
+def ours(root: str) -> float:
+    """From the first look at the folder to the last byte on the disk."""
+    from genlab.data import SOURCES
+
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["GENLAB_CACHE"] = cache
+        began = time.perf_counter()
+        images = SOURCES["folder"](path=root, **SETTINGS)
+        return len(images.pixels) / (time.perf_counter() - began)
+
+
+def theirs(root: str) -> float:
+    """One pass over all batches, from the first look at the folder."""
+    import torch
+
+    from genlab.data.vision import torchvision
+
+    vision = torchvision()
+    steps = [vision.transforms.Resize(64), vision.transforms.CenterCrop(64), vision.transforms.ToTensor()]
+    began = time.perf_counter()
+    images = vision.datasets.ImageFolder(root, vision.transforms.Compose(steps))
+    loader = torch.utils.data.DataLoader(images, batch_size=128, num_workers=2)
+    count = sum(len(batch) for batch, _ in loader)
+    return count / (time.perf_counter() - began)
+
+
+def warm(root: str) -> float:
+    """Seconds to the first batch, from the second time on."""
+    from genlab.data import SOURCES
+    from genlab.data.loader import Loader
+
+    SOURCES["folder"](path=root, **SETTINGS | {"size": 32})
+    began = time.perf_counter()
+    images = SOURCES["folder"](path=root, **SETTINGS | {"size": 32})
+    Loader(images, "train", 128).batch(0)
+    return time.perf_counter() - began
+
+
+KINDS: dict[str, Callable[[str], float]] = {"theirs": theirs, "ours": ours, "warm": warm}
+
+
+def draw(root: Path, width: int, height: int, number: int) -> None:
+    """Photo number so and so, like no other."""
+    import numpy as np
+    from PIL import Image
+
+    random = np.random.default_rng(number)
+    shapes = Image.fromarray(random.integers(0, 256, (height // 40 + 2, width // 40 + 2, 3), dtype=np.uint8))
+    soft = np.asarray(shapes.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
+    grainy = (soft + random.normal(0, 5, (height, width, 1))).clip(0, 255).astype(np.uint8)
+    folder = root / f"class-{number % 10}"
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(grainy).save(folder / f"{number:06}.jpg", quality=88)
+
+
+def draw_all(root: Path, count: int, width: int, height: int) -> None:
+    """Each from its number alone, on all cores."""
+    with ProcessPoolExecutor() as pool:
+        list(pool.map(partial(draw, root, width, height), range(count), chunksize=100))
+
+
+def main() -> None:
+    """Print each round and the medians."""
+    with tempfile.TemporaryDirectory() as folder:
+        photos, small = Path(folder) / "photos", Path(folder) / "small"
+        draw_all(photos, PHOTOS, 640, 480)
+        bytes_each = sum(path.stat().st_size for path in photos.rglob("*.jpg")) / PHOTOS
+        print(f"{PHOTOS:,} photos of {bytes_each / 1000:.0f} kB", flush=True)
+        ratios = []
+        for number in range(ROUNDS):
+            speeds = {kind: _in_a_process(kind, photos) for kind in ("theirs", "ours")}
+            ratios.append(speeds["ours"] / speeds["theirs"])
+            told = ", ".join(f"{kind} {speed:,.0f} images/s" for kind, speed in speeds.items())
+            print(f"round {number + 1}: {told}, ratio {ratios[-1]:.2f}", flush=True)
+        print(f"ours / theirs: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        draw_all(small, SMALL, 40, 40)
+        os.environ["GENLAB_CACHE"] = f"{folder}/cache"
+        seconds = [_in_a_process("warm", small) for _ in range(ROUNDS)]
+        print(f"{SMALL:,} images, warm: first batch after {statistics.median(seconds):.2f} s (median of {ROUNDS})")
+
+
+def _in_a_process(kind: str, root: Path) -> float:
+    command = [sys.executable, "-m", "benchmarks.folder", kind, str(root)]
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        print(KINDS[sys.argv[1]](sys.argv[2]))
+    else:
+        main()

@@ -1,0 +1,118 @@
+"""One image file becomes bytes of one shape, whatever its format, mode or rotation."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Bytes = NDArray[np.uint8]
+Crop = Literal["none", "center", "random"]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+GREY = {"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"}
+_TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
+# A JPEG is decoded at half, a quarter or an eighth of its size where that leaves at least twice the pixels each way:
+# its own reduction is a fast but crude filter, and the better one still has the last factor of two.
+_SPARE = 2
+
+
+class BadFileError(Exception):
+    """Why a file cannot be used."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """What every image is made into."""
+
+    size: int
+    crop: Crop
+    channels: int
+    background: tuple[int, int, int]
+
+
+def decode(path: Path, style: Style) -> Bytes:
+    """The first frame as C x H x W, upright, in 8 bits, on the background; a BadFileError if it cannot be decoded."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            image.draft("L" if style.channels == 1 else "RGB", (_SPARE * style.size, _SPARE * style.size))
+            image.load()
+            _check_range(image)
+            plain = _in_mode(_upright(image), style)
+    except Exception as error:  # Pillow lets a damaged file raise almost anything, and one file must not end it all.
+        raise BadFileError(_reason(error, path)) from None
+    small = plain.resize((style.size, style.size), Image.Resampling.BILINEAR, _box(plain, style.crop))
+    array = np.asarray(small)
+    return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
+
+
+def is_grey(path: Path) -> bool | None:
+    """Whether the file's mode has no colour, from its header alone; None where there is no header to read."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.mode in GREY
+    except Exception:  # It is counted as bad when it is decoded.
+        return None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # Nonsense in the EXIF block is no reason to lose the picture beside it.
+        return image
+
+
+def _check_range(image: Image.Image) -> None:
+    """Numbers without a range have no white, and to guess one would give each image its own."""
+    if image.mode == "F":
+        raise BadFileError("its pixels are floats, of no known range")
+    # Older Pillows read PNGs of 16 bits as 32.
+    if image.mode == "I" and image.format != "PNG":
+        raise BadFileError("its pixels are 32-bit integers, of no known range")
+
+
+def _in_mode(image: Image.Image, style: Style) -> Image.Image:
+    """The image as L or RGB: all that a file can hold, in 8 bits and on the background."""
+    if image.mode.startswith("I"):
+        # 65,535 becomes 255: scaled, where Pillow would clip.
+        image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
+    if image.mode in _TRANSPARENT or "transparency" in image.info:
+        ground = Image.new("RGBA", image.size, (*style.background, 255))
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+    if image.mode in ("P", "CMYK"):
+        image = image.convert("RGB")
+    wanted = "L" if style.channels == 1 else "RGB"
+    return image if image.mode == wanted else image.convert(wanted)
+
+
+def _box(image: Image.Image, crop: Crop) -> tuple[int, int, int, int]:
+    """What of the image is kept, in whole pixels, so that an image that has the size already stays as it is."""
+    width, height = image.size
+    if crop == "none":
+        return 0, 0, width, height
+    side = min(width, height)
+    # By the pixels and no seed or name: copies of an image are cropped alike, and so are known as copies.
+    part = _fraction(hashlib.blake2b(image.tobytes()).digest()) if crop == "random" else 0.5
+    left, top = int((width - side) * part), int((height - side) * part)
+    return left, top, left + side, top + side
+
+
+def _fraction(digest: bytes) -> float:
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """A few words on what is wrong with a file."""
+    if isinstance(error, BadFileError):
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):
+        empty = not path.stat().st_size
+        return "it is empty" if empty else f"it is none of {', '.join(FORMATS)}"
+    if isinstance(error, Image.DecompressionBombError):
+        return "it unpacks to far too many pixels (a decompression bomb)"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

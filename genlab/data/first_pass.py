@@ -1,0 +1,133 @@
+"""All files of a folder are decoded once, on all cores, into rows of bytes one after the other."""
+
+import functools
+import hashlib
+import os
+import sys
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from PIL import Image
+
+from genlab.data.decode import BadFileError, Bytes, Style, decode, is_grey
+from genlab.data.listing import shown
+from genlab.registry import ConfigError
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+NAMED = 10
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+def first_pass(folder: Path, names: list[str], style: Style, tolerate: float, file: BinaryIO) -> dict[str, Any]:
+    """Write the images row after row; the notes say what is bad, where each image falls and what all of them are."""
+    places: list[int] = []
+    bad: dict[str, str] = {}
+    contents = hashlib.sha256(f"{style.channels} x {style.size} x {style.size}".encode())
+    make = functools.partial(_row, folder, style)
+    with _quiet_pillow(), _progress(len(names)) as advance:
+        for name, made in zip(names, _in_order(make, names), strict=True):
+            if isinstance(made, str):
+                bad[name] = made
+                # Enough to stop, and enough to name.
+                if len(bad) >= NAMED:
+                    check_bad(folder, bad, len(names), tolerate, "so far")
+            else:
+                row, digest = made
+                file.write(row.data)
+                contents.update(digest)
+                places.append(int.from_bytes(digest[:6], "big"))
+            advance()
+    check_bad(folder, bad, len(names), tolerate)
+    return {"bad": bad, "places": places, "contents": contents.hexdigest(), "channels": style.channels}
+
+
+def check_bad(folder: Path, bad: dict[str, str], count: int, tolerate: float, when: str = "in all") -> None:
+    """Stop where more files are bad than are tolerated, and name the first ten."""
+    if len(bad) / count > tolerate:
+        first = [f"\n  {shown(name)}: {reason}" for name, reason in list(bad.items())[:NAMED]]
+        raise ConfigError(
+            f"{len(bad):,} of the {count:,} files in {shown(str(folder))} cannot be used ({when}), more than "
+            f"tolerate={tolerate:g} of them:{''.join(first)}\n"
+            "Remove or mend them; or raise tolerate, and they are skipped."
+        )
+
+
+def found_channels(folder: Path, names: Iterable[str]) -> int:
+    """1 where no file is of a mode with colours, looked up until the first that is; else 3."""
+    with _quiet_pillow():
+        # A file without a header is bad, whatever its colours.
+        return 3 if any(is_grey(folder / name) is False for name in names) else 1
+
+
+def _row(folder: Path, style: Style, name: str) -> tuple[Bytes, bytes] | str:
+    """An image and the digest of its pixels, or why there is none."""
+    try:
+        row = decode(folder / name, style)
+    except BadFileError as error:
+        return str(error)
+    return row, hashlib.blake2b(row.data, digest_size=16).digest()
+
+
+def _in_order(function: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """`map` on all cores: Pillow lets go of Python's lock while it decodes. Only a few results wait in memory."""
+    workers = os.cpu_count() or 1
+    pool = ThreadPoolExecutor(workers)
+    waiting: deque[Future[Made]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 16 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # On Ctrl-C too: what is not begun is not done.
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Pillow's formats loaded before the threads need them, and its warnings about large or untidy files unsaid."""
+    Image.init()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal, a line every few seconds elsewhere."""
+    if sys.stderr.isatty():
+        with _bar(total) as advance:
+            yield advance
+        return
+    done, spoke = 0, time.monotonic()
+
+    def advance_plainly() -> None:
+        nonlocal done, spoke
+        done += 1
+        if time.monotonic() - spoke > _SECONDS_BETWEEN_LINES:
+            spoke = time.monotonic()
+            print(f"decoded {done:,} of {total:,} images", file=sys.stderr, flush=True)
+
+    yield advance_plainly
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("decoding"), MofNCompleteColumn(), BarColumn(bar_width=None), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), expand=True, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield functools.partial(bar.advance, task)
