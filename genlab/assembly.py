@@ -26,10 +26,12 @@ from genlab.training.trainer import Outcome, Trainer
 
 TABLES: plugins.Tables = {"MODELS": MODELS, "NETWORKS": NETWORKS, "SOURCES": SOURCES}
 
+WHERE = {"device": "all on the device", "host": "streamed from memory", "disk": "streamed from disk"}
+
 
 def build_images(wanted: Config) -> Images:
     """The data set."""
-    return registry.build("data", wanted.data["name"], SOURCES, _without(wanted.data, "name"))
+    return registry.build("data", wanted.data["name"], SOURCES, _without(wanted.data, "name"), config.LOADING)
 
 
 def build_model(wanted: Config, shape: Shape, classes: int) -> Model:
@@ -49,7 +51,16 @@ def build_trainer(wanted: Config, images: Images) -> Trainer:
     """The loop for the model and these images."""
     device = choose_device(wanted.device)
     model = build_model(wanted, images.shape, images.classes)
-    return Trainer(model, images, wanted.trainer, wanted.players, seed=wanted.seed, device=device, best=wanted.best)
+    return Trainer(
+        model,
+        images,
+        wanted.trainer,
+        wanted.players,
+        seed=wanted.seed,
+        device=device,
+        best=wanted.best,
+        loading=wanted.loading,
+    )
 
 
 def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
@@ -167,7 +178,7 @@ def describe(there: Run, wanted: Config, trainer: Trainer) -> list[str]:
     took = trainer.engine.describe()
     lines = [
         f"{wanted.model['name']} ({weights:,} weights) on {wanted.data['name']} "
-        f"({trainer.data.count:,} images to train on, {held_out})",
+        f"({trainer.data.count:,} images to train on, {held_out}; {WHERE[trainer.data.residence]})",
         f"{trainer.total:,} steps of {wanted.trainer.batch_size} images on {took['device']}, {took['precision']}, "
         f"compiled: {took['compiled']}, {took['memory']}",
         f"in {there.path}",

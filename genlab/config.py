@@ -5,16 +5,18 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from genlab.registry import ConfigError, check, suggestion, unknown
-from genlab.training.settings import PlayerSettings, TrainerSettings
+from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
 
 Plain = dict[str, Any]
 GROUPS = {"model": "model", "model/network": "network", "data": "data set", "trainer": "trainer recipe"}
 GROUPS["experiment"] = "experiment"
+LOADING = tuple(field.name for field in fields(LoadingSettings))
+"""The settings of `data` that every set has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,7 @@ class Config:
 
     model: Plain
     data: Plain
+    loading: LoadingSettings
     trainer: TrainerSettings
     players: dict[str, PlayerSettings]
     best: str | None
@@ -92,10 +95,13 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
             )
     model = dict(plain["model"])
     players, best = model.pop("players", {}), model.pop("best", None)
+    data = dict(plain["data"])
+    loading = {name: data.pop(name) for name in LOADING if name in data}
     typed = check("genlab", _top, {key: plain[key] for key in plain if key in ("seed", "device", "run")})
     return Config(
         model=model,
-        data=plain["data"],
+        data=data,
+        loading=_typed("data", LoadingSettings, loading),
         trainer=_typed("trainer", TrainerSettings, plain["trainer"]),
         players={name: _typed(f"player {name!r}", PlayerSettings, settings) for name, settings in players.items()},
         best=best,

@@ -47,14 +47,18 @@ def build(
     name: str,
     table: Mapping[str, Callable[..., T]],
     settings: Mapping[str, Any],
+    beside: Iterable[str] = (),
     **facts: Any,
 ) -> T:
-    """Build what `settings["class"]` names in the table; facts are what the program knows and no YAML repeats."""
+    """Build what `settings["class"]` names in the table.
+
+    Facts are what the program knows and no YAML repeats; `beside` are settings that the user may mean, taken elsewhere.
+    """
     settings = dict(settings)
     factory = pick(f"{kind} class", settings.pop("class", name), table)
     label = f"{kind} {name!r}"
     wanted = {key: value for key, value in facts.items() if key in inspect.signature(factory).parameters}
-    checked = check(label, factory, settings, given=wanted)
+    checked = check(label, factory, settings, given=wanted, beside=beside)
     try:
         return factory(**checked, **wanted)
     except (ConfigError, ValueError) as error:
@@ -70,14 +74,19 @@ def schema(factory: Callable[..., Any], facts: Iterable[str] = ()) -> dict[str, 
 
 
 def check(
-    label: str, factory: Callable[..., Any], settings: Mapping[str, Any], given: Iterable[str] = ()
+    label: str,
+    factory: Callable[..., Any],
+    settings: Mapping[str, Any],
+    given: Iterable[str] = (),
+    beside: Iterable[str] = (),
 ) -> dict[str, Any]:
     """The settings as the factory's own types; a ConfigError where one is unknown, missing or of a wrong type."""
     types_of = schema(factory, given)
     for name in settings:
         if name not in types_of:
-            takes = ", ".join(types_of) or "none"
-            raise ConfigError(f"{label} has no setting {name!r}. {suggestion(name, types_of)}It takes: {takes}")
+            takes = [*types_of, *beside]
+            said = f"{label} has no setting {name!r}. {suggestion(name, takes)}"
+            raise ConfigError(f"{said}It takes: {', '.join(takes) or 'none'}")
     parameters = inspect.signature(factory).parameters
     for name in types_of:
         if name not in settings and parameters[name].default is inspect.Parameter.empty:

@@ -9,12 +9,21 @@ from genlab.config import choices
 from genlab.training import checkpoint
 from tests.program import genlab
 
-RECIPES = [(model, network) for model in choices("model") for network in choices("model/network")]
+RECIPES = [(model, network, "seed=0") for model in choices("model") for network in choices("model/network")]
+RECIPES += [("vae", "conv", f"data.{change}") for change in ("flip=true", "shift=1", "zoom=0.8", "jitter=0.2")]
+RECIPES += [("ae", "mlp", "data.keep_last=true")]
 
 
-@pytest.mark.parametrize(("model", "network"), RECIPES)
-def test_two_runs_of_five_steps_equal_one_of_ten(tmp_path: Path, model: str, network: str) -> None:
-    recipe = [f"model={model}", f"model/network={network}", "data=digits", "trainer=smoke", "trainer.average=0.9"]
+@pytest.mark.parametrize(("model", "network", "setting"), RECIPES)
+def test_two_runs_of_five_steps_equal_one_of_ten(tmp_path: Path, model: str, network: str, setting: str) -> None:
+    recipe = [
+        f"model={model}",
+        f"model/network={network}",
+        setting,
+        "data=digits",
+        "trainer=smoke",
+        "trainer.average=0.9",
+    ]
     recipe += ["trainer.validate_every=4", "trainer.checkpoint_every=3", "device=cpu"]
     for run, steps in (("one", 10), ("two", 5)):
         done = genlab(tmp_path, "train", *recipe, f"trainer.steps={steps}", f"run={run}")

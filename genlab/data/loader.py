@@ -1,65 +1,80 @@
 """Endless batches, already on the device, in an order that (seed, epoch) fixes."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from genlab.data.augmentation import Augmentation
 from genlab.data.images import Images
+from genlab.data.residence import Ahead, Residence, Resident, Streamed, choose
 from genlab.game import Batch
 from genlab.randomness import generator
 from genlab.registry import ConfigError
 
 
 class Loader:
-    """One split of a data set, resident on the device as bytes: a batch is one gather."""
+    """One split of a data set: the same batches wherever its pixels live."""
 
     def __init__(
-        self, images: Images, split: str, batch_size: int, *, seed: int = 0, device: str | torch.device = "cpu"
+        self,
+        images: Images,
+        split: str,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        residence: Residence = "auto",
+        keep_last: bool = False,
+        augmentation: Augmentation | None = None,
     ) -> None:
         chosen = images.splits[split]
         if batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, and {batch_size} is not.")
         if split == "train" and batch_size > len(chosen):
             raise ConfigError(f"A batch of {batch_size} is larger than the data: {len(chosen)} images to train on.")
-        self.count, self.batch_size, self.seed = len(chosen), batch_size, seed
-        self.device = torch.device(device)
-        # Where the images lie already, all loaders read the same ones; elsewhere each keeps its own split.
-        here = images.pixels.device == self.device
-        self._rows = chosen if here else torch.arange(len(chosen))
-        self._pixels = images.pixels if here else images.pixels[chosen].to(self.device)
-        labels = images.labels if here or images.labels is None else images.labels[chosen]
-        self._labels = None if labels is None else labels.to(self.device)
+        self.count, self.batch_size, self.seed, self.keep_last = len(chosen), batch_size, seed, keep_last
+        self.device, self.augmentation = torch.device(device), augmentation
+        self.residence = choose(residence, images, self.device)
+        self._split = (
+            Resident(images, chosen, self.device)
+            if self.residence == "device"
+            else Streamed(images, chosen, self.device, from_disk=self.residence == "disk")
+        )
         # A tensor, because CUDA multiplies by the reciprocal of a plain number, and that is a bit off.
         self._white = torch.tensor(255.0, device=self.device)
-        self._epoch: int | None = None
-        self._order = self._rows
+        self._order_of = lru_cache(maxsize=2)(self._order)
+        self._ahead = Ahead(self._gather) if self.residence != "device" else None
 
     @property
     def batches_per_epoch(self) -> int:
-        """Whole batches in one pass; the images that are left over are dropped, others in each epoch."""
-        return self.count // self.batch_size
+        """The batches of one pass; images left over make a last, smaller one or are dropped, others in each epoch."""
+        return -(-self.count // self.batch_size) if self.keep_last else self.count // self.batch_size
 
     def batch(self, number: int) -> Batch:
         """Batch `number` of the endless sequence, a function of nothing but the seed and the number."""
-        epoch, position = divmod(number, self.batches_per_epoch)
-        start = position * self.batch_size
-        return self._gather(self._order_of(epoch)[start : start + self.batch_size])
+        batch = self._scaled(self._ahead.get(number) if self._ahead else self._gather(number))
+        if self.augmentation:
+            draws = generator(self.seed, "augmentation", number, device=self.device)
+            batch["image"] = self.augmentation(batch["image"], draws)
+        return batch
 
     def once(self) -> Iterator[Batch]:
         """Every image exactly once, in the order of the data, the last batch as short as it falls."""
-        rows = self._rows.to(self.device)
         for start in range(0, self.count, self.batch_size):
-            yield self._gather(rows[start : start + self.batch_size])
+            yield self._scaled(self._split.gather(self._split.rows[start : start + self.batch_size]))
 
-    def _order_of(self, epoch: int) -> Tensor:
-        if epoch != self._epoch:
-            order = torch.randperm(self.count, generator=generator(self.seed, "order", epoch))
-            self._epoch, self._order = epoch, self._rows[order].to(self.device)
-        return self._order
+    def _gather(self, number: int) -> Batch:
+        epoch, position = divmod(number, self.batches_per_epoch)
+        return self._split.gather(self._order_of(epoch)[position * self.batch_size :][: self.batch_size])
 
-    def _gather(self, rows: Tensor) -> Batch:
-        batch = {"image": self._pixels.index_select(0, rows) / self._white}
-        if self._labels is not None:
-            batch["label"] = self._labels.index_select(0, rows)
+    def _order(self, epoch: int) -> Tensor:
+        order = torch.randperm(self.count, generator=generator(self.seed, "order", epoch))
+        return self._split.rows[order.to(self._split.rows.device)]
+
+    def _scaled(self, batch: Batch) -> Batch:
+        """Bytes as floats in [0, 1]; points are taken as they are."""
+        if batch["image"].dtype == torch.uint8:
+            batch["image"] = batch["image"] / self._white
         return batch

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from genlab.data.images import Images
 from genlab.data.loader import Loader
+from genlab.data.residence import Residence
 from genlab.game import Model
 from genlab.randomness import reseed
 from genlab.registry import ConfigError
@@ -21,16 +22,25 @@ class Examiner:
     """Asks the same each time: the same images in the same order, with the same noise."""
 
     def __init__(
-        self, model: Model, images: Images, batch_size: int, *, seed: int, engine: Engine, average: Average | None
+        self,
+        model: Model,
+        images: Images,
+        batch_size: int,
+        *,
+        seed: int,
+        engine: Engine,
+        average: Average | None,
+        residence: Residence,
     ) -> None:
         self.model, self.seed, self.engine, self.average = model, seed, engine, average
         self.loaders = {
-            split: Loader(images, split, batch_size, device=engine.device)
+            split: Loader(images, split, batch_size, device=engine.device, residence=residence)
             for split in ("validation", "test")
             if len(images.splits[split])
         }
         shown = "validation" if "validation" in self.loaders else "train"
-        self.gallery = engine.arrange(next(Loader(images, shown, 64, device=engine.device).once()))
+        shown_images = Loader(images, shown, 64, device=engine.device, residence=residence)
+        self.gallery = engine.arrange(next(shown_images.once()))
 
     def check_best(self, best: str | None) -> None:
         """One look before hours of work: the figure that chooses the best must be one that is measured."""

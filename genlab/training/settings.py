@@ -42,6 +42,23 @@ class TrainerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoadingSettings:
+    """Where the images live while they are trained on, and how they are changed at random."""
+
+    residence: Literal["auto", "device", "host", "disk"] = "auto"
+    keep_last: bool = False
+    flip: bool = False
+    shift: int = 0
+    zoom: float = 1.0
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least(0, shift=self.shift, jitter=self.jitter)
+        if not 0 < self.zoom <= 1:
+            raise ConfigError(f"zoom must be above 0 and at most 1, and {self.zoom} is not.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlayerSettings:
     """The optimiser of one player and the schedule of its rate."""
 

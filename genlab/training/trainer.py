@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from genlab.data.augmentation import Augmentation
 from genlab.data.images import Images
 from genlab.data.loader import Loader
 from genlab.game import Batch, Model, Turn
@@ -22,7 +23,7 @@ from genlab.training.examiner import Examiner, Figures
 from genlab.training.interruption import Interruption
 from genlab.training.journal import Journal
 from genlab.training.players import Players
-from genlab.training.settings import PlayerSettings, TrainerSettings
+from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
 from genlab.training.tally import Tally
 
 
@@ -65,15 +66,22 @@ class Trainer:
         seed: int = 0,
         device: torch.device | None = None,
         best: str | None = "loss",
+        loading: LoadingSettings | None = None,
     ) -> None:
         self.model, self.settings, self.seed, self.best = model, settings, seed, best
         self.engine = Engine(device or torch.device("cpu"), settings, model)
-        self.data = Loader(images, "train", settings.batch_size, seed=seed, device=self.engine.device)
+        self.data = _training_data(images, settings.batch_size, seed, self.engine.device, loading or LoadingSettings())
         self.total = settings.steps or self._steps_in(settings.epochs or 0)
         self.players = Players(model, players, self.total)
         self.average = Average(model, settings.average) if settings.average else None
         self.examiner = Examiner(
-            model, images, settings.batch_size, seed=seed, engine=self.engine, average=self.average
+            model,
+            images,
+            settings.batch_size,
+            seed=seed,
+            engine=self.engine,
+            average=self.average,
+            residence=self.data.residence,
         )
         self.examiner.check_best(best)
         self.position, self.tally = Position(), Tally()
@@ -240,3 +248,19 @@ class Trainer:
             batches -= 1 + sum(turn.times - 1 for turn in self.model.turns(step))
             step += 1
         return step
+
+
+def _training_data(
+    images: Images, batch_size: int, seed: int, device: torch.device, loading: LoadingSettings
+) -> Loader:
+    changes = Augmentation(flip=loading.flip, shift=loading.shift, zoom=loading.zoom, jitter=loading.jitter)
+    return Loader(
+        images,
+        "train",
+        batch_size,
+        seed=seed,
+        device=device,
+        residence=loading.residence,
+        keep_last=loading.keep_last,
+        augmentation=changes,
+    )

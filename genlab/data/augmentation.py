@@ -1,0 +1,75 @@
+"""Images changed at random as a whole batch, on the device, by numbers of a generator of their own."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How training images may be changed; the first of everything is what changes nothing."""
+
+    flip: bool = False
+    shift: int = 0
+    zoom: float = 1.0
+    jitter: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self.flip or self.shift > 0 or self.zoom < 1 or self.jitter > 0
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Each image of the batch changed by draws of its own."""
+        if self.flip:
+            images = flipped(images, _uniform(images, generator) < 0.5)
+        if self.zoom < 1:
+            images = zoomed(images, self.zoom, *(_uniform(images, generator) for _ in range(3)))
+        if self.shift:
+            images = shifted(images, *(self._pixels(images, generator) for _ in range(2)))
+        if self.jitter:
+            images = jittered(images, *(1 + self.jitter * (2 * _uniform(images, generator) - 1) for _ in range(3)))
+        return images
+
+    def _pixels(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        size = (len(images),)
+        return torch.randint(-self.shift, self.shift + 1, size, generator=generator, device=images.device)
+
+
+def flipped(images: Tensor, chosen: Tensor) -> Tensor:
+    """The chosen images seen in a mirror."""
+    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(3), images)
+
+
+def shifted(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """Each image moved by whole pixels; what was at the edge is repeated behind it."""
+    for dimension, distance in ((2, down), (3, right)):
+        side = images.shape[dimension]
+        places = (torch.arange(side, device=images.device) - distance.view(-1, 1)).clamp(0, side - 1)
+        shape = [len(images), 1, 1, 1]
+        shape[dimension] = side
+        images = images.gather(dimension, places.view(shape).expand_as(images))
+    return images
+
+
+def zoomed(images: Tensor, least: float, size: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """A part of each image enlarged to the whole: between `least` and all of a side, anywhere; draws in [0, 1)."""
+    scale = least + (1 - least) * size
+    room = 1 - scale
+    zero = torch.zeros_like(scale)
+    across = torch.stack([scale, zero, room * (2 * right - 1)], 1)
+    along = torch.stack([zero, scale, room * (2 * down - 1)], 1)
+    grid = functional.affine_grid(torch.stack([across, along], 1), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def jittered(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
+    """Each image brighter, stronger and more colourful by these factors, or less so."""
+    brightness, contrast, saturation = (factor.view(-1, 1, 1, 1) for factor in (brightness, contrast, saturation))
+    images = images * brightness
+    images = torch.lerp(images.mean((1, 2, 3), keepdim=True), images, contrast)
+    return torch.lerp(images.mean(1, keepdim=True), images, saturation).clamp(0, 1)
+
+
+def _uniform(images: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(len(images), generator=generator, device=images.device)
