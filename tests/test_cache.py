@@ -227,6 +227,14 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(
     assert list(decoded.iterdir()) == []
 
 
+def test_a_file_system_that_cannot_reserve_room_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(*arguments: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", cannot)
+    assert cache.once("family", "1", 12, twelve).file.stat().st_size == 12
+
+
 LIMITED = """
 import resource
 from genlab.data import cache

@@ -14,6 +14,7 @@ from PIL import Image
 
 from genlab import config
 from genlab.data import SOURCES, cache, first_pass
+from genlab.data.decode import Bytes, Style, decode
 from genlab.data.images import SPLITS, Images
 from genlab.registry import ConfigError, build
 from tests.files import assert_splits_part
@@ -288,6 +289,19 @@ def test_bad_files_are_skipped_and_listed_up_to_what_is_tolerated(photos: Path) 
         "a/0/18.png",
     ]
     assert_splits_part(images)
+
+
+def test_a_file_that_goes_while_the_others_are_decoded_is_a_bad_one(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode_without(path: Path, style: Style) -> Bytes:
+        (photos / "b/1/01.png").unlink(missing_ok=True)
+        return decode(path, style)
+
+    monkeypatch.setattr(first_pass, "decode", decode_without)
+    images = read(photos, tolerate=0.1)
+    assert images.bad_files == ("b/1/01.png: No such file or directory",)
+    assert len(read(photos).pixels) == 39
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])

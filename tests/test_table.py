@@ -61,9 +61,9 @@ def test_rows_are_found_by_path_or_bare_name_in_any_order(photos: Path, order: r
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_quotes_byte_order_marks_and_other_delimiters_are_read(photos: Path, delimiter: str) -> None:
-    text = lines(*(f'"a, {number % 2}; ""b"""' for number in range(6)))
+    text = lines(*(f'"a, {number % 2};\u2028 ""b"""' for number in range(6)))
     text = "\ufeff" + text.replace(".png,", f".png{delimiter}").replace("image,", f"image{delimiter}")
-    assert table(photos, text).attributes["Smiling"].choices == ('a, 0; "b"', 'a, 1; "b"')
+    assert table(photos, text).attributes["Smiling"].choices == ('a, 0;\u2028 "b"', 'a, 1;\u2028 "b"')
 
 
 def test_celebas_own_text_is_read(photos: Path) -> None:
@@ -126,7 +126,7 @@ def test_another_value_is_other_data_though_no_image_is_decoded_again(photos: Pa
         (lines(*"10101", "1,2"), {}, "attributes.csv, line 7, has 3 values, and there are 2 columns."),
         (lines(*"101010") + "\n0.png,0", {}, "attributes.csv, line 8, is the second row for 0.png."),
         (lines(*"10101", ""), {}, "attributes.csv: 'Smiling' has no value for an image."),
-        (lines(*"12345", "nan"), {}, "attributes.csv: 'Smiling' must be numbers or choices, and 'nan' is"),
+        (lines(*"12345", "nan"), {}, "attributes.csv: 'Smiling' must be finite numbers or choices; it has nan"),
         (
             lines(*"10000", "0"),
             {"label": "Smiling"},
@@ -160,3 +160,4 @@ def test_a_table_that_is_no_text_is_refused(photos: Path) -> None:
     (photos / "attributes.csv").write_bytes(b"image,Name\n0.png,\xff\xfe\n")
     with pytest.raises(ConfigError, match="cannot be read: it is not UTF-8"):
         read(photos, labels="attributes.csv")
+    assert "cannot be read: field larger than" in mistake(photos, lines("x" * 200_000))

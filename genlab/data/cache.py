@@ -100,9 +100,7 @@ def _made(folder: Path, family: str, name: str, room: int, make: Make) -> Stored
     temporary, file = folder / f"{name}.tmp", folder / f"{name}.bytes"
     try:
         with open(temporary, "wb") as opened:
-            if hasattr(os, "posix_fallocate") and room:
-                # A disk that is too full says so now, and not after an hour.
-                os.posix_fallocate(opened.fileno(), 0, room)
+            _reserve(opened.fileno(), room)
             notes = make(opened)
             opened.truncate()
             size = opened.tell()
@@ -115,6 +113,16 @@ def _made(folder: Path, family: str, name: str, room: int, make: Make) -> Stored
     finally:
         temporary.unlink(missing_ok=True)
     return Stored(file, notes)
+
+
+def _reserve(handle: int, room: int) -> None:
+    """Let a disk that is too full say so now, and not after an hour; some file systems cannot, and say it then."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle, 0, max(room, 1))
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
 
 
 def _sync(file: Any) -> None:

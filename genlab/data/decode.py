@@ -44,6 +44,7 @@ def decode(path: Path, style: Style) -> Bytes:
             plain = _in_mode(_upright(image), style)
     except Exception as error:  # Pillow lets a damaged file raise almost anything, and one file must not end it all.
         raise BadFileError(_reason(error, path)) from None
+    # Antialiased, and the filter that torchvision's Resize takes, so that figures can be compared.
     small = plain.resize((style.size, style.size), Image.Resampling.BILINEAR, _box(plain, style.crop))
     array = np.asarray(small)
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import logging
 import os
 import sys
 import time
@@ -95,12 +96,18 @@ def _in_order(function: Callable[[Item], Made], items: Iterable[Item]) -> Iterat
 
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
-    """Pillow's formats loaded before the threads need them, and its warnings about large or untidy files unsaid."""
+    """Pillow's formats loaded before the threads need them, and what it says of large or untidy files unsaid."""
     Image.init()
+    log = logging.getLogger("PIL")
+    level = log.level
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield
+        log.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
 
 
 @contextmanager
