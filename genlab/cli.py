@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Look after your own images.", no_args_is_help=True)
+data_app = typer.Typer(help="Look at a data set, or clean up after your own.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 
@@ -101,11 +101,10 @@ def train(
     help_: Annotated[bool, typer.Option("--help", "-h", help="Show the groups and the settings.")] = False,
 ) -> None:
     """Train a model, such as: genlab train model=vae trainer.epochs=5"""
-    from genlab import config, plugins
+    from genlab import config
 
     given = overrides or []
-    files = [str(path) for path in plugin or []]
-    folders = [*(config_dir or []), *(folder for file in files for folder in plugins.config_folder(file))]
+    files, folders = _given(plugin, config_dir)
     if help_:
         from genlab.overrides import explain
 
@@ -166,11 +165,42 @@ def board(
 
 
 @data_app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="A data set, or a folder with images of yours.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", show_default=False)] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the grid goes; outputs/data/NAME.png unless told.")
+    ] = None,
+    plugin: Plugins = None,
+    config_dir: Folders = None,
+) -> None:
+    """Say what a data set holds, and write a grid of its images with what is known of each."""
+    from genlab import assembly, config, report, run
+
+    set_name, settings = ("folder", [f"data.path='{name}'"]) if Path(name).expanduser().is_dir() else (name, [])
+    files, folders = _given(plugin, config_dir)
+    wanted = config.compose([f"data={set_name}", *settings, *(overrides or [])], folders, files)
+    assembly.load_plugins(files)
+    images = assembly.build_images(wanted)
+    file = picture or run.OUTPUTS / "data" / f"{set_name}.png"
+    _terminal().print(report.data_table(images, file))
+    print(f"A grid of its images is in {file}")
+
+
+@data_app.command()
 def clean() -> None:
     """Remove the decoded images of data=folder; they are decoded again when they are next wanted."""
     from genlab.data import cache
 
     print(f"{cache.clean() / 1e6:,.1f} MB are free again in {cache.cache_folder()}.")
+
+
+def _given(plugin: list[Path] | None, config_dir: list[Path] | None) -> tuple[list[str], list[Path]]:
+    """The plugins' files, and the folders with recipes besides ours."""
+    from genlab import plugins
+
+    files = [str(path) for path in plugin or []]
+    return files, [*(config_dir or []), *(folder for file in files for folder in plugins.config_folder(file))]
 
 
 def _sweep(overrides: list[str], folders: list[Path], files: list[str]) -> None:

@@ -1,12 +1,20 @@
 """What a command prints when it is done: tables, and what to type next."""
 
-from typing import Any
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+from rich.text import Text
 
+from genlab.registry import ConfigError
 from genlab.run import Run
 from genlab.training.console import clock, number
 from genlab.training.journal import read
+
+if TYPE_CHECKING:
+    from genlab.data.images import Images
 
 
 def outcome_table(facts: dict[str, Any]) -> Table:
@@ -40,4 +48,19 @@ def runs_table(runs: list[Run]) -> Table:
         figures = [last.get(split, {}).get("loss") for split in ("validation", "test")]
         shown = ["" if figure is None else number(figure) for figure in figures]
         table.add_row(str(run.path), run.state, f"{step:,}", *shown)
+    return table
+
+
+def data_table(images: Images, file: Path) -> Table:
+    """What a data set holds; a grid of its images goes into a file."""
+    from genlab.data import summary
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        summary.picture(images).save(file)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"The grid cannot be written to {file}: {error}") from None
+    table = Table(show_header=False)
+    for name, value in summary.described(images):
+        table.add_row(name, Text(value))
     return table
