@@ -26,6 +26,7 @@ from genlab.training.trainer import Outcome, Trainer
 
 TABLES: plugins.Tables = {"MODELS": MODELS, "NETWORKS": NETWORKS, "SOURCES": SOURCES}
 
+BAD_FILES = "bad_files.txt"
 WHERE = {"device": "all on the device", "host": "streamed from memory", "disk": "streamed from disk"}
 
 
@@ -126,6 +127,8 @@ def _keep(new: Run, wanted: Config, images: Images) -> None:
     """Put into the folder what later commands need."""
     try:
         (new.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
+        if images.bad_files:
+            (new.path / BAD_FILES).write_text("\n".join([*images.bad_files, ""]), encoding="utf-8")
         for file in wanted.plugins:
             _copy_of(new, file).parent.mkdir(exist_ok=True)
             shutil.copyfile(Path(file).expanduser(), _copy_of(new, file))
@@ -148,6 +151,8 @@ def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outc
     console.log = there.path / "log.txt"
     for line in describe(there, wanted, trainer):
         console.say(line)
+    if (there.path / BAD_FILES).exists():
+        console.say(f"Some files of the data cannot be used; {there.path / BAD_FILES} names them.")
     there.record(state="running")
     texts = {"config": "```yaml\n" + config.as_yaml(wanted.plain) + "```"}
     try:

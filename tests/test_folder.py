@@ -18,6 +18,7 @@ from genlab.data.decode import Bytes, Style, decode
 from genlab.data.images import SPLITS, Images
 from genlab.registry import ConfigError, build
 from tests.files import assert_splits_part
+from tests.program import genlab
 
 SETTINGS: dict[str, Any] = {
     "size": 8,
@@ -424,3 +425,16 @@ def test_the_program_trains_on_a_folder_and_cleans_up(photos: Path, tmp_path: Pa
     done = subprocess.run(cleaned, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == f"0.0 MB are free again in {cache.cache_folder()}.\n"
     assert not list(cache.cache_folder().iterdir())
+
+
+def test_a_run_lists_the_files_that_could_not_be_used(tmp_path: Path) -> None:
+    place = tmp_path / "photos"
+    place.mkdir()
+    for number in range(30):
+        Image.new("L", (9, 9), number * 8).save(place / f"{number}.png")
+    (place / "broken.png").write_text("no image")
+    recipe = ["data=folder", f"data.path={place}", "data.size=8", "data.tolerate=0.1", "trainer=smoke", "run=mine"]
+    done = genlab(tmp_path, "train", *recipe)
+    assert done.returncode == 0, done.stderr
+    assert "mine/bad_files.txt names them." in done.stdout
+    assert (tmp_path / "mine/bad_files.txt").read_text().startswith("broken.png: ")
