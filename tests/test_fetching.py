@@ -1,4 +1,4 @@
-"""Each published set is brought into the cache once, whole or not at all; without a network the user reads what to do."""
+"""Each published set is brought into the cache once, whole; without a network the user reads what to do."""
 
 import importlib
 import shutil

@@ -79,7 +79,7 @@ def _download(folder: Path) -> None:
 CELEBA = Offer(
     name="CelebA",
     source="http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (from its Google Drive or Baidu)",
-    fetch=f"{_IMAGES}.zip, {_ATTRIBUTES}, {_PARTITION}",
+    fetch=f"{_IMAGES}.zip (to be unpacked), {_ATTRIBUTES}, {_PARTITION}",
     place="celeba",
     megabytes=1443,
     licence="for non-commercial research",

@@ -20,6 +20,7 @@ from genlab.registry import ConfigError
 
 _FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 _SOURCE = "https://github.com/google-deepmind/dsprites-dataset/raw/master/"
+# Asked of what is downloaded; a file of the user's own has only to read as one.
 _MD5 = "7da33b31b13a06f4b04a70402ce90c2e"
 _SHAPES = ("square", "ellipse", "heart")
 # The columns of the file; the first is the colour, which is always white.

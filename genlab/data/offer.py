@@ -66,7 +66,8 @@ class Offer(Generic[Found]):
                 _move(Path(temporary), folder)
         except (OSError, RuntimeError, HTTPException) as error:
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-            how, into = ("unpack it", "in") if self.packed else ("put it", "into")
+            put = "put them" if ", " in self.fetch else "put it"
+            how, into = ("unpack it", "in") if self.packed else (put, "into")
             raise ConfigError(
                 f"{self.name} is not in {folder} and could not be downloaded: {reason[0]}\n"
                 f"Fetch {self.fetch} from {self.source}\n"
