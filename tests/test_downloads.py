@@ -11,7 +11,7 @@ from urllib.error import URLError
 import pytest
 
 import genlab
-from genlab.data import SOURCES, downloaded, idx
+from genlab.data import SOURCES, cache, downloaded, idx
 from genlab.registry import ConfigError
 from tests.files import four_files
 
@@ -36,7 +36,9 @@ def downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return asked
 
 
-@pytest.mark.parametrize(("source", "name"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])
+@pytest.mark.parametrize(
+    ("source", "name"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
+)
 def test_without_a_network_the_user_reads_what_to_fetch_and_where_to_put_it(
     downloads: list[str], tmp_path: Path, source: str, name: str
 ) -> None:
@@ -78,13 +80,13 @@ def test_the_cache_is_genlabs_own_then_the_users_then_in_the_home(monkeypatch: p
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.setenv("GENLAB_CACHE", "~/own")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert downloaded.cache_folder() == Path("/home/someone/own")
+    assert cache.cache_folder() == Path("/home/someone/own")
     for unset in ("GENLAB_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.setenv(unset, "")
-        blank = downloaded.cache_folder()
+        blank = cache.cache_folder()
         monkeypatch.delenv(unset)
         expected = "/cache/genlab" if unset == "GENLAB_CACHE" else "/home/someone/.cache/genlab"
-        assert downloaded.cache_folder() == blank == Path(expected)
+        assert cache.cache_folder() == blank == Path(expected)
 
 
 FRESH = """

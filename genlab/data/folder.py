@@ -24,7 +24,7 @@ SMALLEST, LARGEST = 8, 1024
 _EDITION = 1
 
 
-class _Said(NamedTuple):
+class Said(NamedTuple):
     """What is known of the images besides their pixels."""
 
     labels: Tensor | None
@@ -47,12 +47,12 @@ def folder(
 ) -> Images:
     """All images below a folder, at any depth, decoded once and then mapped from the disk."""
     place = _place(path)
-    _check_numbers(size, validation, test, tolerate)
+    check_numbers(size, validation, test, tolerate)
     known = _table(place, labels, label)
     files = listed(place)
     if not files.names:
         raise ConfigError(f"There is no image in {shown(str(place))} ({', '.join(SUFFIXES)}).")
-    stored = _decoded(place, files, size, crop, channels, _colour(background), tolerate)
+    stored = decoded(place, files, size, crop, channels, _colour(background), tolerate)
     bad: dict[str, str] = stored.notes["bad"]
     check_bad(place, bad, len(files.names), tolerate)
     names = [name for name in files.names if name not in bad]
@@ -66,7 +66,7 @@ def folder(
         cache.mapped(stored.file, len(names), stored.notes["channels"], size, size),
         splits,
         *said,
-        _fingerprint(stored.notes["contents"], splits, said),
+        fingerprint(stored.notes["contents"], splits, said),
         file=stored.file,
         bad_files=tuple(f"{shown(name)}: {reason}" for name, reason in bad.items()),
     )
@@ -81,7 +81,8 @@ def _place(path: str | None) -> Path:
     return place.resolve()
 
 
-def _check_numbers(size: int, validation: float, test: float, tolerate: float) -> None:
+def check_numbers(size: int, validation: float, test: float, tolerate: float) -> None:
+    """What can be wrong with the numbers of the settings."""
     if not SMALLEST <= size <= LARGEST:
         raise ConfigError(f"size must be between {SMALLEST} and {LARGEST}, and {size} is not.")
     for name, part in (("validation", validation), ("test", test), ("tolerate", tolerate)):
@@ -119,7 +120,7 @@ def _table(place: Path, labels: str | None, label: str | None) -> table.Table | 
     raise ConfigError(f"labels must be null, folder or a table; {there.rstrip()}")
 
 
-def _decoded(
+def decoded(
     place: Path,
     files: Listing,
     size: int,
@@ -160,7 +161,7 @@ def _splits(places: NDArray[np.float64], validation: float, test: float) -> dict
     return {name: torch.from_numpy(np.flatnonzero(part == name)) for name in ("train", "validation", "test")}
 
 
-def _said(place: Path, names: list[str], known: table.Table | None, labels: str | None, label: str | None) -> _Said:
+def _said(place: Path, names: list[str], known: table.Table | None, labels: str | None, label: str | None) -> Said:
     """The labels, from the sub-folders or a column, and the attributes."""
     attributes = known.attributes(names) if known else {}
     classes: tuple[Tensor | None, tuple[str, ...]] = (None, ())
@@ -169,7 +170,7 @@ def _said(place: Path, names: list[str], known: table.Table | None, labels: str 
     elif labels == "folder":
         classes = _folders_as_classes(place, names)
     _check_classes(*classes)
-    return _Said(*classes, attributes)
+    return Said(*classes, attributes)
 
 
 def _folders_as_classes(place: Path, names: list[str]) -> tuple[Tensor, tuple[str, ...]]:
@@ -192,7 +193,7 @@ def _check_classes(labels: Tensor | None, names: tuple[str, ...]) -> None:
         raise ConfigError(f"Every class needs two images or more; these have fewer: {', '.join(small)}.")
 
 
-def _fingerprint(contents: str, splits: dict[str, Tensor], said: _Said) -> str:
+def fingerprint(contents: str, splits: dict[str, Tensor], said: Said) -> str:
     """16 hex digits of what the images are, not of when their files were touched."""
     choices = [(name, known.choices) for name, known in said.attributes.items()]
     digest = hashlib.sha256(repr((contents, said.names, choices)).encode())

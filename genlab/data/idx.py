@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlab.data.images import Images, split_off
+from genlab.data.images import Images, published
 from genlab.registry import ConfigError
 
 PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -45,30 +45,33 @@ def write(path: Path, array: Tensor) -> None:
 
 def exists(root: Path, *below: str) -> bool:
     """Whether the four files of a set are there."""
-    return len(_best_folder(root, below)) == len(PARTS)
+    return len(_best_folder(root, below, PARTS)) == len(PARTS)
 
 
-def find(root: Path, *below: str) -> dict[str, Path]:
+def find(root: Path, *below: str, parts: tuple[str, ...] = PARTS) -> dict[str, Path]:
     """The four files of a set: in the folder itself, in raw/ or in one of those below, gzipped or not."""
     if not root.is_dir():
         raise ConfigError(f"There is no folder {root}.")
-    found = _best_folder(root, below)
-    if missing := [part for part in PARTS if part not in found]:
+    found = _best_folder(root, below, parts)
+    if missing := [part for part in parts if part not in found]:
         looked = ", ".join(f"{name}/" for name in ("raw", *below))
         raise ConfigError(f"{root} lacks {', '.join(missing)} (with or without .gz, in it or in its {looked}).")
     return found
 
 
-def images(files: dict[str, Path], names: tuple[str, ...], validation: int) -> Images:
-    """The four files as one data set; the validation images are set aside from the training images."""
-    train, train_labels = _read_pair(files[PARTS[0]], files[PARTS[1]], len(names))
-    test, test_labels = _read_pair(files[PARTS[2]], files[PARTS[3]], len(names))
+def images(
+    files: dict[str, Path], names: tuple[str, ...], validation: int, *, first: int = 0, transposed: bool = False
+) -> Images:
+    """The four files as one data set, their labels counted from `first`; validation images are set aside."""
+    paths = list(files.values())
+    train, train_labels = _read_pair(paths[0], paths[1], len(names), first)
+    test, test_labels = _read_pair(paths[2], paths[3], len(names), first)
     if train.shape[1:] != test.shape[1:]:
         sizes = " and ".join(" x ".join(map(str, pixels.shape[1:])) for pixels in (train, test))
-        raise ConfigError(f"{files[PARTS[0]]} and {files[PARTS[2]]} must have images of one size; they have {sizes}.")
-    left, held_out = split_off(len(train), validation)
-    splits = {"train": left, "validation": held_out, "test": torch.arange(len(train), len(train) + len(test))}
-    return Images(torch.cat([train, test]).unsqueeze(1), splits, torch.cat([train_labels, test_labels]).long(), names)
+        raise ConfigError(f"{paths[0]} and {paths[2]} must have images of one size; they have {sizes}.")
+    if transposed:
+        train, test = train.transpose(1, 2), test.transpose(1, 2)
+    return published((train.unsqueeze(1), train_labels), (test.unsqueeze(1), test_labels), names, validation)
 
 
 def _unzipped(path: Path) -> bytearray:
@@ -86,18 +89,18 @@ def _unzipped(path: Path) -> bytearray:
     return data
 
 
-def _best_folder(root: Path, below: tuple[str, ...]) -> dict[str, Path]:
+def _best_folder(root: Path, below: tuple[str, ...], parts: tuple[str, ...]) -> dict[str, Path]:
     """The files of the folder that has the most of them; two folders are never mixed."""
     folders = [root / name for name in ("", "raw", *below)]
-    return max((_files_in(folder) for folder in folders), key=len)
+    return max((_files_in(folder, parts) for folder in folders), key=len)
 
 
-def _files_in(folder: Path) -> dict[str, Path]:
-    candidates = [(part, folder / f"{part}{suffix}") for part in PARTS for suffix in (".gz", "")]
+def _files_in(folder: Path, parts: tuple[str, ...]) -> dict[str, Path]:
+    candidates = [(part, folder / f"{part}{suffix}") for part in parts for suffix in (".gz", "")]
     return {part: path for part, path in candidates if path.is_file()}
 
 
-def _read_pair(images_path: Path, labels_path: Path, classes: int) -> tuple[Tensor, Tensor]:
+def _read_pair(images_path: Path, labels_path: Path, classes: int, first: int) -> tuple[Tensor, Tensor]:
     """Images and their labels, which must fit each other."""
     pixels, labels = read(images_path), read(labels_path)
     for path, array, kind, dimensions in ((images_path, pixels, "images", 3), (labels_path, labels, "labels", 1)):
@@ -106,6 +109,9 @@ def _read_pair(images_path: Path, labels_path: Path, classes: int) -> tuple[Tens
     if not len(pixels) or len(pixels) != len(labels):
         counts = f"{len(pixels)} images and {len(labels)} labels; there must be one label an image, and some"
         raise ConfigError(f"{images_path} and {labels_path} hold {counts}.")
-    if int(labels.max()) >= classes:
-        raise ConfigError(f"{labels_path} holds the label {int(labels.max())}; the largest may be {classes - 1}.")
-    return pixels, labels
+    lowest, highest, last = int(labels.min()), int(labels.max()), first + classes - 1
+    if highest > last:
+        raise ConfigError(f"{labels_path} holds the label {highest}; the largest may be {last}.")
+    if lowest < first:
+        raise ConfigError(f"{labels_path} holds the label {lowest}; the smallest may be {first}.")
+    return pixels, labels.long() - first

@@ -72,6 +72,15 @@ def split_off(count: int, part: int, what: str = "validation") -> tuple[Tensor, 
     return order[part:].sort().values, order[:part].sort().values
 
 
+def published(
+    train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], names: tuple[str, ...], validation: int
+) -> Images:
+    """Pixels and labels to train on and to test on, as somebody chose them; the validation images are set aside."""
+    left, held_out = split_off(len(train[0]), validation)
+    splits = {"train": left, "validation": held_out, "test": torch.arange(len(test[0])) + len(train[0])}
+    return Images(torch.cat([train[0], test[0]]), splits, torch.cat([train[1], test[1]]), names)
+
+
 def _check_pixels(pixels: Tensor) -> None:
     points = pixels.dtype == torch.float32 and tuple(pixels.shape[1:3]) == (1, 1)
     if pixels.dim() != 4 or not (pixels.dtype == torch.uint8 or points):
