@@ -111,11 +111,13 @@ class Painting:
 
 
 def in_chunks(draw: Callable[[dict[str, Tensor]], Tensor], factors: dict[str, Tensor], size: int) -> Tensor:
-    """What `draw` draws of all images, a few at a time, so that memory stays bounded."""
+    """What `draw` draws of all images, a few at a time, so that little memory is needed beside the images."""
     count = len(next(iter(factors.values())))
     step = max(1, CHUNK // size**2)
-    parts = [
-        draw({name: values[start : start + step] for name, values in factors.items()})
-        for start in range(0, count, step)
-    ]
-    return torch.cat(parts)
+    images = torch.empty(0)
+    for start in range(0, count, step):
+        part = draw({name: values[start : start + step] for name, values in factors.items()})
+        if not start:
+            images = part.new_empty(count, *part.shape[1:])
+        images[start : start + step] = part
+    return images

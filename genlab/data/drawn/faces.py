@@ -23,8 +23,8 @@ FACTORS: Factors = {
     "gaze": Choice(("left", "ahead", "right")),
     "size": Number(0.8, 1.0),
     "tilt": Number(-20.0, 20.0),
-    "x": Number(-0.06, 0.06),
-    "y": Number(-0.06, 0.06),
+    "x": Number(-0.05, 0.05),
+    "y": Number(-0.05, 0.05),
     "background": Choice(tuple(BACKGROUND)),
 }
 
@@ -50,7 +50,7 @@ def draw(factors: dict[str, Tensor], size: int) -> Tensor:
 def _draw(factors: dict[str, Tensor], size: int) -> Tensor:
     painting = Painting(len(factors["smile"]), size)
     x, y, large, tilt = (factors[name].view(-1, 1, 1) for name in ("x", "y", "size", "tilt"))
-    plane = Plane.of(size, len(x)).at(x, y).turned(tilt).scaled(large * 0.58).at(0, 0.17)
+    plane = Plane.of(size, len(x)).at(x, y).turned(tilt).scaled(large * 0.62).at(0, 0.08)
     skin = torch.tensor(list(SKIN.values()))[factors["skin"]]
     hair = torch.tensor(list(HAIR.values()))[factors["hair"]]
     _hat(painting, plane, factors["hat"])
@@ -64,8 +64,8 @@ def _draw(factors: dict[str, Tensor], size: int) -> Tensor:
 def _hat(painting: Painting, plane: Plane, worn: Tensor) -> None:
     worn = worn.view(-1, 1, 1)
     band = box(plane.at(0, -0.58), 1.2, 0.19, 0.15)
-    dome = torch.maximum(ellipse(plane.at(0, -0.5), 1.1, 0.95), plane.y + 0.5)
-    ball = circle(plane.at(0, -1.5), 0.22)
+    dome = torch.maximum(ellipse(plane.at(0, -0.5), 1.12, 0.86), plane.y + 0.5)
+    ball = circle(plane.at(0, -1.36), 0.22)
     painting.behind(plane.coverage(band + LINE) * worn, (255, 214, 90))
     painting.behind(plane.coverage(band) * worn, INK)
     painting.behind(plane.coverage(ball + LINE) * worn, (255, 214, 90))
@@ -82,31 +82,31 @@ def _eyes(painting: Painting, plane: Plane, factors: dict[str, Tensor]) -> None:
     rest = torch.minimum(bar(eye.at(0.47, -0.04), 0.1, 0.055), bar(eye.at(-0.39, -0.02), 0.06, 0.055))
     painting.behind(plane.coverage(torch.minimum(frame, rest)) * glasses, INK)
     pupils = plane.at(gaze, 0).mirrored().at(0.39, 0.06)
-    painting.behind(plane.coverage(circle(Plane(pupils.x, pupils.y + 0.05, plane.unit), 0.035)), WHITE)
-    painting.behind(plane.coverage(circle(pupils, 0.125)), (40, 36, 58))
-    painting.behind(plane.coverage(ellipse(eye, 0.22, 0.25)), WHITE)
+    painting.behind(plane.coverage(circle(Plane(pupils.x, pupils.y + 0.05, plane.unit), 0.04)), WHITE)
+    white = ellipse(eye, 0.21, 0.24)
+    painting.behind(plane.coverage(torch.maximum(circle(pupils, 0.135), white)), (40, 36, 58))
+    painting.behind(plane.coverage(white), WHITE)
     painting.behind(plane.coverage(round_eye - 0.34) * glasses * 0.45, (225, 245, 255))
 
 
 def _mouth(painting: Painting, plane: Plane, smiling: Tensor) -> None:
     smiling = smiling.view(-1, 1, 1)
     mouth = plane.at(0, 0.5)
-    grin = torch.maximum(circle(mouth, 0.38), -mouth.y)
-    teeth = torch.maximum(grin + LINE, mouth.y - 0.14)
-    tongue = torch.maximum(grin + LINE, ellipse(mouth.at(0, 0.4), 0.2, 0.14))
+    grin = torch.maximum(circle(mouth, 0.35), -mouth.y)
+    teeth = torch.maximum(grin + LINE, mouth.y - 0.13)
+    tongue = torch.maximum(grin + LINE, ellipse(mouth.at(0, 0.37), 0.19, 0.13))
     bent = Plane(plane.x, plane.y - plane.x.square() * 0.6, plane.unit)
     painting.behind(plane.coverage(teeth) * smiling, WHITE)
     painting.behind(plane.coverage(tongue) * smiling, (240, 110, 110))
     painting.behind(plane.coverage(grin) * smiling, (112, 22, 40))
-    painting.behind(plane.coverage(bar(bent.at(0, 0.64), 0.2, 0.05)) * (1 - smiling), (112, 22, 40))
+    painting.behind(plane.coverage(bar(bent.at(0, 0.64), 0.2, 0.055)) * (1 - smiling), (96, 16, 34))
 
 
 def _beard(painting: Painting, plane: Plane, grown: Tensor, hair: Tensor) -> None:
     grown = grown.view(-1, 1, 1)
-    outside = ellipse(plane.at(0, 0.5), 0.95, 0.92)
-    cheeks = ellipse(plane.at(0, -0.1), 0.86, 0.56)
-    lips = ellipse(plane.at(0, 0.68), 0.48, 0.27)
-    beard = torch.maximum(torch.maximum(outside, -cheeks), torch.maximum(-lips, 0.1 - plane.y))
+    outside = ellipse(plane.at(0, 0.45), 1.0, 0.98)
+    face = ellipse(plane.at(0, 0.2), 0.68, 0.78)
+    beard = torch.maximum(torch.maximum(outside, -face), 0.12 - plane.y)
     painting.behind(plane.coverage(beard + LINE) * grown, hair)
     painting.behind(plane.coverage(beard) * grown, INK)
 
@@ -114,9 +114,11 @@ def _beard(painting: Painting, plane: Plane, grown: Tensor, hair: Tensor) -> Non
 def _head(painting: Painting, plane: Plane, skin: Tensor, hair: Tensor) -> None:
     sides = plane.mirrored()
     face = ellipse(plane.at(0, 0.1), 0.95, 1.05)
-    ears = circle(sides.at(0.98, 0.15), 0.2)
+    ears = circle(sides.at(0.97, 0.15), 0.14)
     mop = ellipse(plane.at(0, -0.14), 1.24, 1.14)
-    locks = torch.maximum(mop, -ellipse(plane.at(0, 0.5), 0.84, 1.0))
+    fringe = circle(plane.at(-0.45, -1.05), 0.76)
+    locks = torch.maximum(mop, -torch.maximum(ellipse(plane.at(0, 0.5), 0.84, 1.02), -fringe))
+    painting.behind(plane.coverage(bar(sides.at(0.4, -0.3), 0.14, 0.04)), hair * 0.5)
     painting.behind(plane.coverage(ellipse(plane.at(0, 0.33), 0.1, 0.08)), skin * 0.8)
     painting.behind(plane.coverage(circle(sides.at(0.6, 0.42), 0.15)) * 0.35, (240, 100, 110))
     painting.behind(plane.coverage(ears + LINE), skin)
