@@ -10,7 +10,7 @@ from genlab.data.images import Images
 NO_OR_YES = ("no", "yes")
 
 HAIR = {"black": (52, 44, 58), "red": (208, 74, 38), "blond": (246, 200, 70), "grey": (196, 198, 208)}
-SKIN = {"light": (255, 222, 196), "tan": (228, 174, 128), "brown": (180, 120, 82), "dark": (138, 88, 60)}
+SKIN = {"light": (255, 222, 196), "tan": (234, 184, 138), "brown": (190, 130, 90), "dark": (140, 88, 60)}
 BACKGROUND = {"sky": (150, 205, 240), "mint": (160, 225, 185), "lilac": (200, 180, 240)}
 
 FACTORS: Factors = {
@@ -99,7 +99,7 @@ def _mouth(painting: Painting, plane: Plane, smiling: Tensor) -> None:
     painting.behind(plane.coverage(teeth) * smiling, WHITE)
     painting.behind(plane.coverage(tongue) * smiling, (240, 110, 110))
     painting.behind(plane.coverage(grin) * smiling, (112, 22, 40))
-    painting.behind(plane.coverage(bar(bent.at(0, 0.64), 0.2, 0.055)) * (1 - smiling), (96, 16, 34))
+    painting.behind(plane.coverage(bar(bent.at(0, 0.64), 0.21, 0.065)) * (1 - smiling), (96, 16, 34))
 
 
 def _beard(painting: Painting, plane: Plane, grown: Tensor, hair: Tensor) -> None:

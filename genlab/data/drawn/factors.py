@@ -74,5 +74,5 @@ def split(count: int, validation: int, test: int) -> dict[str, Tensor]:
     if count <= validation + test:
         together = validation + test
         raise ConfigError(f"count must be above {together}, which validation and test take, and {count} is not.")
-    tested, held_out, trained = torch.arange(count).split([test, validation, count - validation - test])
-    return {"train": trained, "validation": held_out, "test": tested}
+    order = torch.arange(count)
+    return {"train": order[test + validation :], "validation": order[test : test + validation], "test": order[:test]}
