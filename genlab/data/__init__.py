@@ -5,13 +5,19 @@ from typing import Any
 
 from genlab.data import celeba, downloaded, dsprites, photographs
 from genlab.data.built_in import digits, fashion_mini
+from genlab.data.drawn.faces import faces
+from genlab.data.drawn.shapes import shapes
 from genlab.data.folder import folder
+from genlab.data.gaussian import gaussian
 from genlab.data.images import Images
 from genlab.data.offer import Offer
 
 SOURCES: dict[str, Callable[..., Images]] = {
     "fashion-mini": fashion_mini,
     "digits": digits,
+    "shapes": shapes,
+    "faces": faces,
+    "gaussian": gaussian,
     "mnist": downloaded.mnist,
     "fashion-mnist": downloaded.fashion_mnist,
     "kmnist": downloaded.kmnist,
