@@ -45,7 +45,6 @@ class Subject(StrEnum):
 
 _GROUP_OF = {
     Subject.models: "model",
-    Subject.data: "data",
     Subject.networks: "model/network",
     Subject.experiments: "experiment",
 }
@@ -143,6 +142,10 @@ def list_(subject: Annotated[Subject, typer.Argument(help="What to list.")]) -> 
 
         found = runs()
         _terminal().print(runs_table(found) if found else f"There are no runs in {OUTPUTS}/ yet.")
+    elif subject is Subject.data:
+        from genlab.report import sets_table
+
+        _terminal().print(sets_table())
     else:
         from genlab.overrides import described
 

@@ -51,6 +51,21 @@ def runs_table(runs: list[Run]) -> Table:
     return table
 
 
+def sets_table() -> Table:
+    """The data sets: what each is, and whether it is here."""
+    from genlab.data import OFFERS
+    from genlab.overrides import described
+
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for name in ("data", "what it is", "where", "licence"):
+        table.add_column(name, no_wrap=name != "what it is")
+    for name, text in described("data"):
+        offer = OFFERS.get(name)
+        there = "built in" if offer is None else "here" if offer.here() else f"download, {offer.megabytes:,} MB"
+        table.add_row(name, text, "yours" if name == "folder" else there, offer.licence if offer else "")
+    return table
+
+
 def data_table(images: Images, file: Path) -> Table:
     """What a data set holds; a grid of its images goes into a file."""
     from genlab.data import summary

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.program import genlab
 
@@ -28,6 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "configs/model").mkdir(parents=True)
     for path, (text,) in {"sparse.py": blocks("python"), "configs/model/sparse.yaml": blocks("yaml")}.items():
         (place / path).write_text(text, encoding="utf-8")
+    (place / "photos").mkdir()
+    for number in range(30):
+        Image.new("RGB", (80, 60), (8 * number, 90, 20)).save(place / "photos" / f"{number}.jpg")
     return place
 
 
@@ -39,7 +43,8 @@ def shortened(command: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_of_the_readme_runs(folder: Path, command: list[str]) -> None:
+def test_every_command_of_the_readme_runs(folder: Path, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
     if command[0] == "make":
         done = subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     else:

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "config": {"registry", "training"},
     "run": {"registry", "training"},
     "overrides": {"registry", "config"},
-    "report": {"registry", "data", "training", "run"},
+    "report": {"registry", "data", "training", "run", "overrides"},
 }
 
 
