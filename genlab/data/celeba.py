@@ -82,7 +82,7 @@ CELEBA = Offer(
     fetch=f"{_IMAGES}.zip (to be unpacked), {_ATTRIBUTES}, {_PARTITION}",
     place="celeba",
     megabytes=1443,
-    licence="for non-commercial research",
+    licence="research only",
     find=lambda folder: folder_with(folder, (_IMAGES, _ATTRIBUTES, _PARTITION), "celeba"),
     download=_download,
 )

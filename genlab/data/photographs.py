@@ -99,7 +99,7 @@ def _svhn(extra: bool) -> Offer[Path]:
         fetch=", ".join(files),
         place="SVHN",
         megabytes=1576 if extra else 246,
-        licence="for non-commercial use",
+        licence="non-commercial",
         find=lambda folder: folder_with(folder, files, "SVHN"),
         download=download,
     )
