@@ -123,7 +123,7 @@ def test_every_value_of_an_attribute_is_as_likely_as_every_other(drawing: str) -
 
 @pytest.mark.parametrize("name", faces.FACTORS)
 def test_every_attribute_of_a_face_is_seen_whatever_the_others_are(name: str) -> None:
-    truth = draw_factors(faces.FACTORS, 200, 3, "faces")
+    truth = draw_factors(faces.FACTORS, 100, 3, "faces")
     factor = faces.FACTORS[name]
     values = range(len(factor.names)) if isinstance(factor, Choice) else (factor.lowest, factor.highest)
     drawn = [faces.draw(truth | {name: torch.full_like(truth[name], value)}, 32).int() for value in values]
@@ -135,7 +135,7 @@ def test_every_attribute_of_a_face_is_seen_whatever_the_others_are(name: str) ->
 @DRAWINGS
 def test_the_whole_drawing_is_always_inside_the_image(drawing: str) -> None:
     draw, factors = DRAWN[drawing]
-    count, size = 100, 256
+    count, size = 40, 256
     truth = draw_factors(factors, count, 0, "edges")
     # The numbers at their ends: the largest, farthest out and most turned there are.
     for name, factor in factors.items():
