@@ -88,7 +88,9 @@ def test_colour_changes_nothing_but_the_colour() -> None:
     assert grey.shape == (1, 16, 16)
     assert "colour" not in grey.attributes
     assert torch.equal(grey.attributes["angle"].values, coloured.attributes["angle"].values)
-    assert torch.equal(grey.pixels.amax(1) > 2, coloured.pixels.amax(1) > 2)
+    brightest = torch.tensor(list(shapes.PALETTE.values())).amax(1)[coloured.attributes["colour"].values]
+    expected = grey.pixels[:, 0] / 255 * brightest.view(-1, 1, 1)
+    assert (coloured.pixels.amax(1) - expected).abs().max() <= 1
 
 
 @DRAWINGS
@@ -121,7 +123,7 @@ def test_every_value_of_an_attribute_is_as_likely_as_every_other(drawing: str) -
 
 @pytest.mark.parametrize("name", faces.FACTORS)
 def test_every_attribute_of_a_face_is_seen_whatever_the_others_are(name: str) -> None:
-    truth = draw_factors(faces.FACTORS, 200, 3, "faces")
+    truth = draw_factors(faces.FACTORS, 100, 3, "faces")
     factor = faces.FACTORS[name]
     values = range(len(factor.names)) if isinstance(factor, Choice) else (factor.lowest, factor.highest)
     drawn = [faces.draw(truth | {name: torch.full_like(truth[name], value)}, 32).int() for value in values]
@@ -131,16 +133,16 @@ def test_every_attribute_of_a_face_is_seen_whatever_the_others_are(name: str) ->
 
 
 @DRAWINGS
-@pytest.mark.parametrize("size", [16, 64])
-def test_the_whole_drawing_is_always_inside_the_image(drawing: str, size: int) -> None:
+def test_the_whole_drawing_is_always_inside_the_image(drawing: str) -> None:
     draw, factors = DRAWN[drawing]
-    truth = draw_factors(factors, 200, 0, "edges")
+    count, size = 40, 256
+    truth = draw_factors(factors, count, 0, "edges")
     # The numbers at their ends: the largest, farthest out and most turned there are.
     for name, factor in factors.items():
         if not isinstance(factor, Choice) and name != "angle":
             middle = (factor.lowest + factor.highest) / 2
             truth[name] = torch.where(truth[name] < middle, factor.lowest, factor.highest)
-    images = draw(truth | {"size": torch.ones(200)}, size)
+    images = draw(truth | {"size": torch.ones(count)}, size)
     edge = torch.cat([images[..., 0, :], images[..., -1, :], images[..., :, 0], images[..., :, -1]], -1)
     assert torch.equal(edge.amin(-1), edge.amax(-1))
 
@@ -159,7 +161,7 @@ def test_a_shape_covers_the_area_that_it_has(size: int, angle: float) -> None:
     lobe = 0.56 * radius
     areas = [2 * radius**2, 0.6 * math.pi * radius**2, (4 + math.pi) * lobe**2]
     for kind, area in enumerate(areas):
-        assert shape(kind, size, angle=angle).sum() == pytest.approx(area, rel=0.03 if size == 16 else 0.006)
+        assert shape(kind, size, angle=angle).sum() == pytest.approx(area, rel=0.04 if size == 16 else 0.006)
 
 
 def inside(kind: int, x: Tensor, y: Tensor) -> Tensor:

@@ -65,8 +65,10 @@ def circle(plane: Plane, radius: float) -> Tensor:
 def ellipse(plane: Plane, width: float, height: float) -> Tensor:
     """The distance from an ellipse with these half axes, to the first order: exact where it is 0."""
     x, y = plane.x / width, plane.y / height
-    slope = ((x / width).square() + (y / height).square()).sqrt()
-    return (x.square() + y.square() - 1) / (2 * slope)
+    # In the very middle both are 0, and their ratio is not to be had.
+    norm = (x.square() + y.square()).clamp_(min=1e-12).sqrt_()
+    slope = ((x / width).square() + (y / height).square()).clamp_(min=1e-12).sqrt_()
+    return (norm - 1) * norm / slope
 
 
 def box(plane: Plane, width: float, height: float, rounding: float = 0.0) -> Tensor:

@@ -9,16 +9,19 @@ from genlab.data.drawn.canvas import Plane, box, circle, ellipse, in_chunks
 from genlab.data.drawn.factors import Choice, Factors, Number, check_size, draw_factors, split
 from genlab.data.images import Images
 
-REACH = 0.45
+REACH = 0.44
 """How far the largest shape reaches from its middle, where 1 is half of the image."""
+
+ROOM = 0.45
+"""How far from the edges every middle stays, in the same units: no shape is ever cut off, whatever its angle."""
 
 FACTORS: Factors = {
     "shape": Choice(("square", "ellipse", "heart")),
     "size": Number(0.5, 1.0),
     "angle": Number(0.0, 360.0),
-    # From one edge of the image to the other is 0 to 1; the largest shape stays inside, whatever its angle.
-    "x": Number(REACH / 2, 1 - REACH / 2),
-    "y": Number(REACH / 2, 1 - REACH / 2),
+    # Of the middle: 0 is the left or upper edge of the image and 1 the other.
+    "x": Number(ROOM / 2, 1 - ROOM / 2),
+    "y": Number(ROOM / 2, 1 - ROOM / 2),
 }
 
 PALETTE = {
