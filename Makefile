@@ -27,11 +27,11 @@ board: setup ## open TensorBoard on the runs
 
 .PHONY: test
 test: setup check ## check format, lint and types, and run the tests
-	$(BIN)/pytest -m 'not slow and not gpu'
+	$(BIN)/pytest -n 2 -m 'not slow and not gpu'
 
 .PHONY: test-all
 test-all: setup check ## the same with the slow tests, which install packages
-	$(BIN)/pytest -m 'not gpu'
+	$(BIN)/pytest -n 2 -m 'not gpu'
 
 .PHONY: check
 check: setup ## check format, lint and types

@@ -1,8 +1,12 @@
 """What holds for every test."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+# Before torch is imported: threads that wait for each other on a busy machine make a test of seconds take minutes.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)
