@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def build_model(wanted: Config, shape: Shape, classes: int) -> Model:
     if "network" in wanted.model:
         network = wanted.model["network"]
         if not isinstance(network, dict):
-            raise registry.unknown("network", str(network), config.choices("model/network"))
+            known = ", ".join(config.choices("model/network"))
+            raise ConfigError(f"model.network holds settings; choose a network with model/network=NAME. Known: {known}")
         name = str(network.get("name"))
         facts["network"] = registry.build("network", name, NETWORKS, _without(network, "name"))
     reseed(torch.device("cpu"), wanted.seed, "weights")
@@ -73,12 +75,20 @@ def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
     images = build_images(wanted)
     trainer = build_trainer(wanted, images)
     new = run.make(folder, wanted.name)
+    # From here on the folder is ours; where another process was quicker, the lock says so and nothing is touched.
+    with new.lock():
+        if not run.exists(new.path):
+            return new, _begin(new, wanted, images, trainer, console)
+    return _repeat(new, wanted, console)
+
+
+def _begin(new: Run, wanted: Config, images: Images, trainer: Trainer, console: Console) -> Outcome:
+    """Train in a folder that is new; where that ends before the first checkpoint, nothing half-made is left."""
     try:
-        with new.lock():
-            _keep(new, wanted, images)
-            return new, _fit(new, wanted, trainer, console)
+        _keep(new, wanted, images)
+        return _fit(new, wanted, trainer, console)
     except BaseException:
-        if not any(new.path.glob("checkpoints/*")):
+        if not _has_checkpoints(new):
             shutil.rmtree(new.path, ignore_errors=True)
         raise
 
@@ -92,6 +102,9 @@ def resume(there: Run, overrides: list[str], console: Console) -> tuple[Run, Out
 
 def load_plugins(files: list[str]) -> None:
     """Let every plugin's entries join the tables."""
+    names = [Path(file).name for file in files]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"Two plugins are called {twice}; a run keeps its plugins by their names, so rename one.")
     for file in files:
         plugins.load(file, TABLES)
 
@@ -99,9 +112,13 @@ def load_plugins(files: list[str]) -> None:
 def _repeat(there: Run, wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
     """Continue the run that is in the folder, if it is the one that was asked for."""
     known = config.load(there.path / "config.yaml")
-    keys = [key for key in config.differences(known.plain, wanted.plain) if key != "run"]
-    if keys:
-        raise ConfigError(f"{there.path} was begun with another config; these keys differ: {', '.join(keys)}")
+    if keys := [key for key in config.differences(known.plain, wanted.plain) if key != "run"]:
+        kept, asked = config.flatten(known.plain), config.flatten(wanted.plain)
+        values = ", ".join(f"{key} ({kept.get(key)} there, {asked.get(key)} here)" for key in keys)
+        raise ConfigError(
+            f"{there.path} was begun with another config; these keys differ: {values}. "
+            f"`genlab resume` goes on with it as it was begun; another folder takes another config."
+        )
     for file in wanted.plugins:
         if _copy_of(there, file).read_bytes() != Path(file).expanduser().read_bytes():
             raise ConfigError(f"{there.path} was begun with another {file}; it keeps the one that it was begun with.")
@@ -110,6 +127,7 @@ def _repeat(there: Run, wanted: Config, console: Console) -> tuple[Run, Outcome 
 
 def _continue(there: Run, wanted: Config, console: Console, *, same: bool) -> tuple[Run, Outcome | None]:
     with there.lock():
+        there.tidy()
         facts = there.facts
         if same and facts["state"] == "finished":
             console.say(f"{there.path} is finished: step {facts['step']}. There is nothing to do.")
@@ -119,6 +137,8 @@ def _continue(there: Run, wanted: Config, console: Console, *, same: bool) -> tu
         if images.fingerprint != facts["fingerprint"]:
             raise ConfigError(f"The data is not what {there.path} was begun with; its fingerprint has changed.")
         trainer = build_trainer(wanted, images)
+        # What cannot go on so is refused before anything is written.
+        trainer.take_up(there.path)
         (there.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
         return there, _fit(there, wanted, trainer, console)
 
@@ -161,8 +181,13 @@ def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outc
         there.record(state="failed", reason=str(error))
         raise
     except OSError as error:
-        reason = f"{there.path} cannot be written ({error.strerror}); the checkpoints that are there stay good."
-        raise ConfigError(f"{reason} Then go on with: genlab resume {there.path}") from error
+        reason = f"{there.path} cannot be written ({error.strerror})"
+        with suppress(OSError):
+            there.record(state="failed", reason=reason)
+        if not _has_checkpoints(there):
+            raise ConfigError(f"{reason}.") from error
+        then = f"Then go on with: genlab resume {shlex.quote(str(there.path))}"
+        raise ConfigError(f"{reason}; the checkpoints that are there stay good. {then}") from error
     there.record(
         state=outcome.state,
         step=outcome.step,
@@ -189,6 +214,10 @@ def describe(there: Run, wanted: Config, trainer: Trainer) -> list[str]:
         f"in {there.path}",
     ]
     return [*lines, trainer.engine.notice] if trainer.engine.notice else lines
+
+
+def _has_checkpoints(there: Run) -> bool:
+    return any(there.path.glob("checkpoints/*.safetensors"))
 
 
 def _copy_of(there: Run, file: str) -> Path:

@@ -1,16 +1,18 @@
 """The front door: one short function a command; nothing heavy is imported before it is needed."""
 
 import os
+import shlex
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from genlab.arguments import GROUP_OF, Folders, Overrides, Plugins, RunName, Shown, Subject
 
 if TYPE_CHECKING:
     from rich.console import Console as Terminal
@@ -33,62 +35,6 @@ data_app = typer.Typer(help="Look at a data set, or clean up after your own.", n
 app.add_typer(data_app, name="data")
 
 
-class Subject(StrEnum):
-    """What `genlab list` lists."""
-
-    models = "models"
-    data = "data"
-    networks = "networks"
-    experiments = "experiments"
-    runs = "runs"
-
-
-_GROUP_OF = {
-    Subject.models: "model",
-    Subject.networks: "model/network",
-    Subject.experiments: "experiment",
-}
-
-
-class Shown(StrEnum):
-    """What `--cfg` prints."""
-
-    job = "job"
-
-
-def _complete_override(context: typer.Context, incomplete: str) -> list[str]:
-    from genlab.overrides import complete
-
-    # Typer gives a callback that asks for the arguments none.
-    return complete(context.params.get("overrides") or [], incomplete)
-
-
-def _complete_run(incomplete: str) -> list[str]:
-    from genlab.run import runs
-
-    names = {"latest"} | {str(run.path) for run in runs()} | {str(run.facts.get("name")) for run in runs()}
-    return sorted(name for name in names if name.startswith(incomplete))
-
-
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[GROUP=NAME | SETTING=VALUE]...", show_default=False, autocompletion=_complete_override),
-]
-RunName = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN", help="A folder, `latest`, or a name such as vae-fashion-mini.", autocompletion=_complete_run
-    ),
-]
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", metavar="FILE", help="A file of yours with MODELS, NETWORKS or SOURCES."),
-]
-Folders = Annotated[
-    list[Path] | None, typer.Option("--config-dir", metavar="FOLDER", help="A configs folder of yours, besides ours.")
-]
-
-
 @app.command(add_help_option=False)
 def train(
     context: typer.Context,
@@ -108,6 +54,8 @@ def train(
         from genlab.overrides import explain
 
         print(context.get_help(), *explain(given, folders), sep="\n")
+    elif multirun and cfg:
+        raise typer.BadParameter("--cfg prints one config; leave out -m.")
     elif multirun:
         _sweep(given, folders, files)
     elif cfg:
@@ -149,7 +97,7 @@ def list_(subject: Annotated[Subject, typer.Argument(help="What to list.")]) -> 
     else:
         from genlab.overrides import described
 
-        for name, text in described(_GROUP_OF[subject]):
+        for name, text in described(GROUP_OF[subject]):
             print(f"{name:<16} {text}".rstrip())
 
 
@@ -214,13 +162,15 @@ def _sweep(overrides: list[str], folders: list[Path], files: list[str]) -> None:
     from genlab.report import runs_table
     from genlab.run import OUTPUTS, runs
 
-    named = [override for override in overrides if override.startswith("run=")]
+    named = [override for override in overrides if override.startswith("run=") and override != "run="]
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     folder = Path(named[-1].removeprefix("run=")) if named else OUTPUTS / "sweeps" / stamp
     rest = [override for override in overrides if override not in named]
     print(f"The runs of this sweep are in {folder}; the same command with run={folder} goes on with it.")
-    config.sweep(rest, folder, _job, folders, files)
-    _terminal().print(runs_table(runs(folder)))
+    try:
+        config.sweep(rest, folder, _job, folders, files)
+    finally:
+        _terminal().print(runs_table(runs(folder)))
     print(f"The sweep is done. Compare its runs in the HParams tab: genlab board {folder}")
 
 
@@ -244,20 +194,21 @@ def _finish(run: "Run", outcome: "Outcome | None") -> None:
 
     if outcome is None:
         return
-    terminal = _terminal()
+    terminal, there = _terminal(), shlex.quote(str(run.path))
     if outcome.state == "finished":
         terminal.print(outcome_table(run.facts))
-        says = ["genlab board", f"genlab resume {run.path} trainer.steps={outcome.step * 2}", "genlab list runs"]
+        says = ["genlab board", f"genlab resume {there} trainer.steps={outcome.step * 2}", "genlab list runs"]
         print(f"The run is in {run.path}; look at its images/. Next:", *says, sep="\n  ")
     else:
-        print(f"Stopped at step {outcome.step:,} and saved. Go on with:\n  genlab resume {run.path}")
+        print(f"Stopped at step {outcome.step:,} and saved. Go on with:\n  genlab resume {there}")
         raise typer.Exit(128 + (outcome.signal or 0))
 
 
 def _terminal() -> "Terminal":
     from rich.console import Console
 
-    return Console()
+    # A table on a pipe is for programs to read: no line of it is folded.
+    return Console() if sys.stdout.isatty() else Console(width=200)
 
 
 def _console() -> "Console":
@@ -276,6 +227,9 @@ def _sentences() -> Iterator[None]:
     except (ConfigError, RunError) as error:
         print(error, file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except OSError as error:
+        print(f"The system refuses: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)

@@ -63,10 +63,13 @@ def compose(overrides: Sequence[str], folders: Sequence[Path] = (), plugins: Seq
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
-    with _translated(), initialize_config_dir(str(directory()), version_base="1.3"):
-        composed = hydra_compose("train", [*_prepared(overrides), _search(folders)], return_hydra_config=True)
-        chosen = composed.hydra.runtime.choices
-        settings = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    try:
+        with _translated(), initialize_config_dir(str(directory()), version_base="1.3"):
+            composed = hydra_compose("train", [*_prepared(overrides), _search(folders)], return_hydra_config=True)
+            chosen = composed.hydra.runtime.choices
+            settings = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    except (ValueError, TypeError, AttributeError, KeyError) as error:  # Hydra's ways to say that it is lost
+        raise ConfigError(f"These settings cannot be composed: {error}") from None
     return read(_plain(settings, chosen), plugins)
 
 
@@ -79,6 +82,8 @@ def _plain(composed: Any, chosen: Mapping[str, str]) -> Plain:
     for part in ("model", "data"):
         if not isinstance(plain.get(part), dict):
             raise ConfigError(f"{part} must be the name of a recipe. Known: {', '.join(choices(part))}")
+        if "name" in plain[part]:
+            raise ConfigError(f"{part}.name is the name of the recipe, and cannot be set; say {part}=NAME.")
         plain[part] = {"name": chosen[part], **plain[part]}
     if "model/network" in chosen and isinstance(plain["model"].get("network"), dict):
         plain["model"]["network"] = {"name": chosen["model/network"], **plain["model"]["network"]}
@@ -93,32 +98,38 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
             raise ConfigError(
                 f"genlab has no setting {key!r}. {suggestion(key, known)}It takes: {', '.join(known[:-1])}"
             )
+    for key in ("model", "data", "trainer"):
+        _settings(key, plain.get(key))
     model = dict(plain["model"])
-    players, best = model.pop("players", {}), model.pop("best", None)
+    players, best = _settings("model.players", model.pop("players", {})), model.pop("best", None)
     data = dict(plain["data"])
     loading = {name: data.pop(name) for name in LOADING if name in data}
-    typed = check("genlab", _top, {key: plain[key] for key in plain if key in ("seed", "device", "run")})
+    files = plain.get("plugins", list(plugins))
+    free = {key: plain[key] for key in plain if key in ("seed", "device", "run")}
+    typed = check("genlab", _top, {**free, "best": best, "plugins": files})
     return Config(
         model=model,
         data=data,
         loading=_typed("data", LoadingSettings, loading),
         trainer=_typed("trainer", TrainerSettings, plain["trainer"]),
         players={name: _typed(f"player {name!r}", PlayerSettings, settings) for name, settings in players.items()},
-        best=best,
-        plugins=list(plain.get("plugins", plugins)),
-        plain={**plain, "plugins": list(plain.get("plugins", plugins))},
+        plain={**plain, "plugins": files},
         **typed,
     )
 
 
-def _top(*, seed: int, device: str, run: str | None) -> None:
+def _top(*, seed: int, device: str, run: str | None, best: str | None, plugins: list[str]) -> None:
     """The schema of the settings that belong to no part."""
 
 
+def _settings(label: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{label} must be settings, and {value!r} is not.")
+    return value
+
+
 def _typed(label: str, kind: Callable[..., Any], settings: Any) -> Any:
-    if not isinstance(settings, Mapping):
-        raise ConfigError(f"{label} must be settings, and {settings!r} is not.")
-    typed = check(label, kind, settings)
+    typed = check(label, kind, _settings(label, settings))
     try:
         return kind(**typed)
     except ConfigError as error:
@@ -167,9 +178,9 @@ def load(path: Path) -> Config:
     try:
         with _translated():
             plain: Any = OmegaConf.to_container(OmegaConf.load(path))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    return read(plain)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    return read(dict(_settings(str(path), plain)))
 
 
 def sweep(
@@ -195,7 +206,7 @@ def sweep(
         return task(read(_plain(composed, settings.runtime.choices), plugins), folder / _folder_name(swept))
 
     quiet = ["hydra/hydra_logging=disabled", "hydra/job_logging=disabled", "hydra.output_subdir=null"]
-    place = [f"hydra.sweep.dir='{folder}'", "hydra.sweep.subdir=."]
+    place = [_readable(f"hydra.sweep.dir={folder}"), "hydra.sweep.subdir=."]
     arguments, os.environ["HYDRA_FULL_ERROR"] = sys.argv, "1"
     sys.argv = ["genlab", "--multirun", *quiet, *place, _search(folders), *prepared]
     try:

@@ -65,7 +65,7 @@ class Model(nn.Module):
         if isinstance(self, Samples):
             samples = self.sample(64)
             pictures["samples"] = samples.reshape(8, 8, *samples.shape[1:])
-        if isinstance(self, Encodes) and isinstance(self, Decodes):
+        if isinstance(self, Encodes) and isinstance(self, Decodes) and len(images) > 1:
             pictures["interpolations"] = _interpolations(self, images)
         return pictures
 

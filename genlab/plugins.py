@@ -24,7 +24,7 @@ def load(file: str | Path, tables: Tables) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever somebody's own file raises, the file is what is wrong
+    except (Exception, SystemExit) as error:  # whatever somebody's own file raises, the file is what is wrong
         raise ConfigError(f"The plugin {str(file)!r} does not load: {type(error).__name__}: {error}") from error
     offered = {table: getattr(module, table) for table in tables if hasattr(module, table)}
     if not offered:
@@ -37,6 +37,8 @@ def load(file: str | Path, tables: Tables) -> None:
 
 def _join(file: str, table: str, ours: dict[str, Callable[..., Any]], theirs: Mapping[str, Callable[..., Any]]) -> None:
     for key, value in theirs.items():
+        if not isinstance(key, str) or not callable(value):
+            raise ConfigError(f"The plugin {file!r}: {table}[{key!r}] must be a class or a function.")
         known = ours.get(key)
         if known and not known.__module__.startswith("genlab_plugin_"):
             raise ConfigError(f"The plugin {file!r} defines {table}[{key!r}], a name that genlab has already.")

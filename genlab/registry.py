@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import inspect
-import math
+import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -25,7 +25,9 @@ class _WrongTypeError(Exception):
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`Did you mean 'x'? `, or nothing where no known name is near."""
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    near = near or difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.6)
     return f"Did you mean {near[0]!r}? " if near else ""
 
 
@@ -37,7 +39,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
 
 def pick(kind: str, name: str, table: Mapping[str, T]) -> T:
     """The entry of a table, or an error that names the nearest one."""
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise unknown(kind, name, table)
     return table[name]
 
@@ -63,6 +65,9 @@ def build(
         return factory(**checked, **wanted)
     except (ConfigError, ValueError) as error:
         raise ConfigError(f"{label}: {error}") from None
+    except (RuntimeError, MemoryError, OverflowError) as error:  # torch's ways to say that a number is too large
+        reason = str(error).strip().splitlines() or ["not enough memory"]
+        raise ConfigError(f"{label} cannot be built so: {reason[0]}") from error
 
 
 def schema(factory: Callable[..., Any], facts: Iterable[str] = ()) -> dict[str, Any]:
@@ -115,7 +120,7 @@ def _convert(value: Any, kind: Any) -> Any:
         return _convert_union(value, arguments)
     if origin is Literal:
         if value not in arguments or isinstance(value, bool):
-            raise _WrongTypeError("one of " + ", ".join(map(str, arguments)))
+            raise _WrongTypeError(("one of " if len(arguments) > 1 else "") + ", ".join(map(str, arguments)))
         return value
     if origin in (list, tuple):
         return _convert_sequence(value, origin, arguments)
@@ -151,7 +156,7 @@ def _convert_scalar(value: Any, kind: Any) -> Any:
     if kind is type(None):
         matches = value is None
     elif kind is float:
-        matches = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        matches = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST
     elif kind is int:
         matches = isinstance(value, int) and not isinstance(value, bool)
     else:
@@ -161,6 +166,7 @@ def _convert_scalar(value: Any, kind: Any) -> Any:
     return float(value) if kind is float else value
 
 
+_LARGEST = sys.float_info.max
 _NOUNS: dict[Any, tuple[str, str]] = {
     int: ("an integer", "integers"),
     float: ("a number", "numbers"),

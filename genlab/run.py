@@ -3,8 +3,9 @@
 import json
 import os
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ class Run:
             facts: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{self.path} is not a run: its run.json cannot be read ({error}).") from None
+        if not isinstance(facts, dict):
+            raise ConfigError(f"{self.path} is not a run: its run.json holds no facts.")
         return facts
 
     @property
@@ -38,7 +41,9 @@ class Run:
 
     @property
     def locked(self) -> bool:
-        """Whether a process is training in it now."""
+        """Whether a process is training in it now; where nothing can be written, none is."""
+        if not os.access(self.path, os.W_OK):
+            return False
         try:
             with self.lock():
                 return False
@@ -50,12 +55,21 @@ class Run:
         known = self.facts if (self.path / "run.json").exists() else {}
         write_atomically(self.path / "run.json", (json.dumps(known | facts, indent=2) + "\n").encode())
 
+    def tidy(self) -> None:
+        """Remove what processes that were killed while they wrote have left."""
+        for file in [*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")]:
+            file.unlink(missing_ok=True)
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Inside, no other process trains in this folder; it falls with the process."""
         import fcntl
 
-        with open(self.path / ".lock", "a+", encoding="utf-8") as file:
+        try:
+            opened = open(self.path / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise ConfigError(f"{self.path} cannot be written: {error.strerror}.") from None
+        with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -96,20 +110,29 @@ def exists(path: Path) -> bool:
     """Whether a run is in this folder; a folder with anything else in it is refused."""
     if (path / "run.json").exists():
         return True
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    # A lock without run.json is a beginning of ours that was killed.
+    if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / ".lock").exists())):
         raise ConfigError(f"{path} is not a run, and it is not empty; choose another folder.")
     return False
 
 
 def point_latest(run: Run) -> None:
     """Let `latest` mean this run; a text and no link, which TensorBoard would follow and show twice."""
-    OUTPUTS.mkdir(exist_ok=True)
-    write_atomically(OUTPUTS / "latest", f"{os.path.relpath(run.path, OUTPUTS)}\n".encode())
+    # A run elsewhere is not to fail because nothing can be written here.
+    with suppress(OSError):
+        OUTPUTS.mkdir(exist_ok=True)
+        write_atomically(OUTPUTS / "latest", f"{os.path.relpath(run.path, OUTPUTS)}\n".encode())
 
 
 def runs(folder: Path = OUTPUTS) -> list[Run]:
     """All runs below a folder, oldest first."""
-    found = [Run(path.parent) for path in folder.rglob("run.json")] if folder.is_dir() else []
+    found = []
+    for path in folder.rglob("run.json") if folder.is_dir() else ():
+        try:
+            there = Run(path.parent)
+            found += [there] if there.facts else []
+        except ConfigError as error:
+            warnings.warn(f"{error} It is passed over.", stacklevel=2)
     return sorted(found, key=lambda run: (str(run.facts.get("created")), run.path))
 
 
@@ -120,7 +143,7 @@ def find(name: str) -> Run:
         return Run(path)
     latest = OUTPUTS / "latest"
     if name == "latest" and latest.is_file():
-        return Run(OUTPUTS / latest.read_text(encoding="utf-8").strip())
+        return Run(Path(os.path.normpath(OUTPUTS / latest.read_text(encoding="utf-8").strip())))
     known = runs()
     named = [run for run in known if run.facts.get("name") == name]
     if named:

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "plugins": {"registry"},
     "config": {"registry", "training"},
     "run": {"registry", "training"},
+    "arguments": {"overrides", "run"},
     "overrides": {"registry", "config"},
     "report": {"registry", "data", "training", "run", "overrides"},
 }
@@ -62,7 +63,7 @@ def test_the_map_knows_every_part() -> None:
     [
         ("hydra", {"config.py"}),
         ("omegaconf", {"config.py"}),
-        ("typer", {"cli.py"}),
+        ("typer", {"cli.py", "arguments.py"}),
         ("safetensors", {"training/checkpoint.py"}),
         ("tensorboard", {"training/journal.py"}),
     ],

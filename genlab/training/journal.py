@@ -104,16 +104,23 @@ def read(folder: Path) -> list[Line]:
     """The lines of a run's metrics.jsonl; a last one that was cut short by a crash is left out."""
     path = folder / "metrics.jsonl"
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
             break
+        if not isinstance(line, dict) or not {"step", "split"} <= line.keys():
+            break
+        lines.append(line)
     return lines
 
 
 def _encode(line: Line) -> str:
-    return json.dumps(line) + "\n"
+    """JSON knows no NaN: what is not finite is null."""
+    finite = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in line.items()
+    }
+    return json.dumps(finite, allow_nan=False) + "\n"
 
 
 def _as_picture(grid: Tensor, gap: int = 2) -> Image.Image:

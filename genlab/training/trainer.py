@@ -21,7 +21,7 @@ from genlab.training.console import Console, Plan
 from genlab.training.engine import Engine
 from genlab.training.examiner import Examiner, Figures
 from genlab.training.interruption import Interruption
-from genlab.training.journal import Journal
+from genlab.training.journal import Journal, read
 from genlab.training.players import Players
 from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
 from genlab.training.tally import Tally
@@ -86,6 +86,22 @@ class Trainer:
         self.examiner.check_best(best)
         self.position, self.tally = Position(), Tally()
         self._saved = -1
+        self.folder: Path | None = None
+
+    def take_up(self, folder: Path) -> None:
+        """Stand where the newest checkpoint of a folder stands; what cannot go on from there is refused."""
+        found = checkpoint.newest(folder / "checkpoints", set_aside=True)
+        if found:
+            self._restore(found)
+        reached = max((line["step"] for line in read(folder)), default=0)
+        if reached and not found:
+            raise ConfigError(
+                f"{folder} has come to step {reached}, and its checkpoints are gone. To begin anew, "
+                "train in another folder."
+            )
+        if self.position.step > self.total:
+            raise ConfigError(f"The run stands at step {self.position.step}, past the {self.total} that are asked for.")
+        self.folder = folder
 
     def fit(
         self,
@@ -95,14 +111,11 @@ class Trainer:
         settings: Mapping[str, Any] | None = None,
     ) -> Outcome:
         """Train to the end, or until somebody asks to stop; texts and settings are for TensorBoard to show."""
-        self.folder, self.console = folder, console or Console()
+        self.console = console or Console()
         began = time.perf_counter()
-        found = checkpoint.newest(folder / "checkpoints", set_aside=True)
-        if found:
-            self._restore(found)
+        if self.folder != folder:
+            self.take_up(folder)
         position, test = self.position, Figures()
-        if position.step > self.total:
-            raise ConfigError(f"The run stands at step {position.step}, past the {self.total} that are asked for.")
         first = position.batches
         self.journal = Journal(folder, position.step, texts or {}, settings or {})
         try:
@@ -203,6 +216,7 @@ class Trainer:
         position = self.position
         if position.step == self._saved:
             return
+        assert self.folder
         self.tally.check()
         self.journal.sync()
         tensors, facts = self._state()
