@@ -45,10 +45,12 @@ format: setup ## format the code
 	$(BIN)/ruff check --fix genlab tests benchmarks
 
 .PHONY: benchmark
-benchmark: setup ## measure start, memory, speed and quality; ROOT=FOLDER where Fashion-MNIST is not to be downloaded
+benchmark: setup ## measure start, memory, speed, quality and loading; ROOT=FOLDER where Fashion-MNIST is not to be downloaded
 	$(BIN)/python -m benchmarks.start $(ROOT)
 	$(BIN)/python -m benchmarks.speed $(ROOT)
 	$(BIN)/python -m benchmarks.quality $(ROOT)
+	$(BIN)/python -m benchmarks.loading
+	$(BIN)/python -m benchmarks.folder
 
 .PHONY: clean
 clean: ## remove .venv and caches; outputs/ stays
