@@ -22,6 +22,11 @@ class Shape(NamedTuple):
     height: int
     width: int
 
+    @property
+    def points(self) -> bool:
+        """Whether these are no images but points, of `width` coordinates that may be any numbers."""
+        return self.height == 1
+
 
 @dataclass(frozen=True)
 class Turn:

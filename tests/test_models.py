@@ -351,6 +351,13 @@ def test_a_setting_out_of_range_is_refused(kind: type[Model], setting: dict[str,
     assert str(caught.value) == message
 
 
+def test_points_are_no_pixels_of_a_bernoulli() -> None:
+    points = Shape(1, 1, 2)
+    with pytest.raises(ConfigError, match=r"bernoulli is a likelihood of pixels in \[0, 1\], and these are points"):
+        VAE(shape=points, network=Mlp(hidden=[3]), latent_dim=1)
+    assert VAE(shape=points, network=Mlp(hidden=[3]), latent_dim=1, likelihood="gaussian")
+
+
 def test_a_setting_out_of_range_is_refused_by_the_name_of_its_recipe() -> None:
     with pytest.raises(ConfigError, match=r"^model 'vae': beta must be at least 0, and -1.0 is not\.$"):
         build_model(compose(["model=vae", "model.beta=-1"]), TINY, 10)

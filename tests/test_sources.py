@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 
 import genlab
@@ -119,3 +120,13 @@ def test_the_full_fashion_mnist_has_7000_images_of_each_class(full_fashion: Path
     assert images.labels.bincount().tolist() == [7000] * 10
     assert_splits_part(images)
     assert [len(images.splits[name]) for name in SPLITS] == [58_000, 2000, 10_000]
+
+
+@pytest.mark.slow
+def test_a_folder_made_of_the_full_fashion_mnist_has_its_pixels(full_fashion: Path, tmp_path: Path) -> None:
+    images = downloaded.fashion_mnist(root=str(full_fashion), validation=2000)
+    for number, pixels in enumerate(images.pixels.squeeze(1).numpy()):
+        Image.fromarray(pixels).save(tmp_path / f"{number:05}.png", compress_level=1)
+    settings = {"size": 28, "crop": "none", "channels": "auto", "background": "white", "labels": None, "label": None}
+    parts = {"validation": 0.1, "test": 0.1, "tolerate": 0.0}
+    assert torch.equal(SOURCES["folder"](path=str(tmp_path), **settings, **parts).pixels, images.pixels)

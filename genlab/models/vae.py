@@ -27,6 +27,8 @@ class VAE(Model):
             raise ConfigError(f"latent_dim must be at least 1, and {latent_dim} is not.")
         if beta < 0:
             raise ConfigError(f"beta must be at least 0, and {beta} is not.")
+        if shape.points and likelihood == "bernoulli":
+            raise ConfigError("bernoulli is a likelihood of pixels in [0, 1], and these are points; take gaussian.")
         self.latent_dim, self.beta = latent_dim, beta
         self.encoder = network.encoder(shape, 2 * latent_dim)
         self.decoder = network.decoder(latent_dim, shape)
