@@ -108,6 +108,8 @@ def _caption(images: Images, row: int) -> list[str]:
     """The class of an image and what is known of it, in lines that fit below it; of a yes or no, the yes alone."""
     words = [images.names[int(images.labels[row])]] if images.labels is not None else []
     for name, attribute in images.attributes.items():
+        if images.labels is not None and torch.equal(attribute.values, images.labels):
+            continue  # the class again
         value = attribute.values[row]
         if attribute.choices == ("no", "yes"):
             words += [name] if value else []
@@ -115,7 +117,9 @@ def _caption(images: Images, row: int) -> list[str]:
             words.append(f"{name}={attribute.choices[int(value)]}")
         else:
             words.append(f"{name}={float(value):.3g}")
-    return textwrap.wrap(" ".join(word.replace(" ", "\N{NO-BREAK SPACE}") for word in words), _CELL // _LETTER)[:6]
+    # What belongs together is held together while the lines are broken.
+    lines = textwrap.wrap("  ".join(word.replace(" ", "\0") for word in words), _CELL // _LETTER)
+    return [line.replace("\0", " ") for line in lines[:6]]
 
 
 def _enlarged(pixels: Tensor) -> Image.Image:
