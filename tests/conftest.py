@@ -1,7 +1,9 @@
 """What holds for every test."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,3 +17,19 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GENLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a run of two steps has ended, outputs/mine."""
+    from tests.program import TINY, genlab
+
+    folder = tmp_path_factory.mktemp("finished")
+    assert genlab(folder, "train", "run=outputs/mine", *TINY).returncode == 0
+    return folder
+
+
+@pytest.fixture
+def place(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be spoilt."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))

@@ -12,20 +12,6 @@ from genlab.training import checkpoint
 from tests.program import TINY, assert_refused, genlab
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a run has ended."""
-    folder = tmp_path_factory.mktemp("finished")
-    assert genlab(folder, "train", "run=mine", *TINY).returncode == 0
-    return folder
-
-
-@pytest.fixture
-def place(finished: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be spoilt."""
-    return Path(shutil.copytree(finished, tmp_path / "copy"))
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -43,19 +29,19 @@ def test_of_two_that_begin_in_one_folder_one_trains_and_the_other_touches_nothin
 
 
 def test_a_budget_that_is_refused_changes_nothing(place: Path) -> None:
-    before = contents(place / "mine")
-    assert_refused(genlab(place, "resume", "mine", "trainer.steps=1"), "past the 1 that are asked for.")
-    assert contents(place / "mine").keys() - before.keys() == set()
-    assert {name for name, data in contents(place / "mine").items() if data != before[name]} <= {".lock"}
-    assert "There is nothing to do." in genlab(place, "resume", "mine").stdout
+    before = contents(place / "outputs/mine")
+    assert_refused(genlab(place, "resume", "latest", "trainer.steps=1"), "past the 1 that are asked for.")
+    assert contents(place / "outputs/mine").keys() - before.keys() == set()
+    assert {name for name, data in contents(place / "outputs/mine").items() if data != before[name]} <= {".lock"}
+    assert "There is nothing to do." in genlab(place, "resume", "latest").stdout
 
 
 def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(place: Path) -> None:
-    shutil.rmtree(place / "mine/checkpoints")
-    metrics = (place / "mine/metrics.jsonl").read_bytes()
-    done = genlab(place, "resume", "mine", "trainer.steps=3")
-    assert_refused(done, "mine has come to step 2, and its checkpoints are gone.")
-    assert (place / "mine/metrics.jsonl").read_bytes() == metrics
+    shutil.rmtree(place / "outputs/mine/checkpoints")
+    metrics = (place / "outputs/mine/metrics.jsonl").read_bytes()
+    done = genlab(place, "resume", "latest", "trainer.steps=3")
+    assert_refused(done, "outputs/mine has come to step 2, and its checkpoints are gone.")
+    assert (place / "outputs/mine/metrics.jsonl").read_bytes() == metrics
 
 
 def test_a_beginning_that_was_killed_is_begun_again(tmp_path: Path) -> None:
@@ -66,10 +52,10 @@ def test_a_beginning_that_was_killed_is_begun_again(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_was_writing_is_removed(place: Path) -> None:
-    left = [place / "mine/.run.json.77.tmp", place / "mine/checkpoints/.step.77.tmp"]
+    left = [place / "outputs/mine/.run.json.77.tmp", place / "outputs/mine/checkpoints/.step.77.tmp"]
     for path in left:
         path.write_text("half")
-    assert genlab(place, "resume", "mine", "trainer.steps=3").returncode == 0
+    assert genlab(place, "resume", "latest", "trainer.steps=3").returncode == 0
     assert not [path for path in left if path.exists()]
 
 
@@ -82,21 +68,20 @@ def test_what_a_killed_process_was_writing_is_removed(place: Path) -> None:
     ],
 )
 def test_a_damaged_file_of_a_run_gets_a_sentence(place: Path, file: str, text: str, sentence: str) -> None:
-    (place / "mine" / file).write_text(text)
-    assert_refused(genlab(place, "resume", "mine", "trainer.steps=3"), sentence)
+    (place / "outputs/mine" / file).write_text(text)
+    assert_refused(genlab(place, "resume", "latest", "trainer.steps=3"), sentence)
 
 
 @pytest.mark.parametrize("line", [b"[1]\n", b"\xff\xfe\n", b'{"step": 1', b"{}\n"])
 def test_a_journal_is_read_as_far_as_it_is_good(place: Path, line: bytes) -> None:
-    path = place / "mine/metrics.jsonl"
+    path = place / "outputs/mine/metrics.jsonl"
     path.write_bytes(path.read_bytes() + line)
-    assert genlab(place, "resume", "mine", "trainer.steps=3").returncode == 0
+    assert genlab(place, "resume", "latest", "trainer.steps=3").returncode == 0
     lines = [json.loads(text) for text in path.read_text().splitlines()]
     assert [line["step"] for line in lines if line["split"] == "train"] == [1, 2, 3]
 
 
 def test_a_folder_that_is_no_run_does_not_hide_the_others(place: Path) -> None:
-    shutil.move(place / "mine", place / "outputs/mine")
     (place / "outputs/x").mkdir()
     (place / "outputs/x/run.json").write_text("")
     with pytest.warns(UserWarning, match="outputs/x is not a run"):

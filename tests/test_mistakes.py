@@ -37,20 +37,6 @@ def test_a_mistake_is_a_sentence_and_exit_code_2_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a run has ended."""
-    folder = tmp_path_factory.mktemp("finished")
-    assert genlab(folder, "train", "run=outputs/mine", *TINY).returncode == 0
-    return folder
-
-
-@pytest.fixture
-def place(finished: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be spoilt."""
-    return Path(shutil.copytree(finished, tmp_path / "copy"))
-
-
 def checkpoints(place: Path) -> list[Path]:
     return sorted((place / "outputs/mine/checkpoints").glob("*.safetensors"))
 
