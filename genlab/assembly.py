@@ -135,7 +135,10 @@ def _continue(there: Run, wanted: Config, console: Console, *, same: bool) -> tu
         load_plugins([str(_copy_of(there, file)) for file in wanted.plugins])
         images = build_images(wanted)
         if images.fingerprint != facts["fingerprint"]:
-            raise ConfigError(f"The data is not what {there.path} was begun with; its fingerprint has changed.")
+            raise ConfigError(
+                f"The data is not what {there.path} was begun with; "
+                "its images, labels or splits have changed. Put back what it had, or train in another folder."
+            )
         trainer = build_trainer(wanted, images)
         # What cannot go on so is refused before anything is written.
         trainer.take_up(there.path)

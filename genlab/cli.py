@@ -128,8 +128,10 @@ def show(
     """Say what a data set holds, and write a grid of its images with what is known of each."""
     from genlab import assembly, config, report, run
 
-    set_name, settings = ("folder", [f"data.path='{name}'"]) if Path(name).expanduser().is_dir() else (name, [])
     files, folders = _given(plugin, config_dir)
+    # A set's own name comes first: whoever has a folder called mnist beside it says ./mnist.
+    is_place = name not in config.choices("data", folders) and ("/" in name or os.path.exists(name))
+    set_name, settings = ("folder", [f"data.path={name}"]) if is_place else (name, [])
     wanted = config.compose([f"data={set_name}", *settings, *(overrides or [])], folders, files)
     assembly.load_plugins(files)
     images = assembly.build_images(wanted)

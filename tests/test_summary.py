@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from genlab.data.images import Attribute, Images
 from genlab.data.summary import copies, described, moments, picture
@@ -85,8 +86,6 @@ def test_the_command_prints_the_facts_and_writes_the_grid(tmp_path: Path) -> Non
 
 
 def test_a_folder_is_shown_by_its_path(tmp_path: Path) -> None:
-    from PIL import Image
-
     place = tmp_path / "my photos"
     place.mkdir()
     for number in range(12):
@@ -101,3 +100,21 @@ def test_what_cannot_be_shown_gets_a_sentence(tmp_path: Path) -> None:
     assert_refused(genlab(tmp_path, "data", "show", "digitz"), "No data set is called 'digitz'. Did you mean 'digits'?")
     done = genlab(tmp_path, "data", "show", "digits", "--picture", "grid.nonsense")
     assert_refused(done, "The grid cannot be written to grid.nonsense: ")
+
+
+@pytest.mark.parametrize("name", ["it's", "a {b}=c [d]", "~nobody"])
+def test_a_folder_of_any_name_is_shown(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    for number in range(12):
+        Image.new("L", (9, 9), 20 * number).save(tmp_path / name / f"{number}.png")
+    done = genlab(tmp_path, "data", "show", f"{tmp_path}/{name}", "data.size=8")
+    assert done.returncode == 0, done.stderr
+    assert "1 x 8 x 8" in done.stdout
+
+
+def test_the_name_of_a_set_comes_before_a_folder_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    assert "1,797" in genlab(tmp_path, "data", "show", "digits").stdout
+    assert_refused(genlab(tmp_path, "data", "show", "./digits"), "There is no image in")
+    assert_refused(genlab(tmp_path, "data", "show", "./nowhere"), "is not there; path must name a folder.")
+    assert_refused(genlab(tmp_path, "data", "show", "~nobody/x"), "~nobody/x is not there")

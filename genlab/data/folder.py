@@ -1,6 +1,7 @@
 """A folder of somebody's own images."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
@@ -75,7 +76,7 @@ def folder(
 def _place(path: str | None) -> Path:
     if path is None:
         raise ConfigError("path names the folder with your images: data.path=FOLDER.")
-    place = Path(path).expanduser()
+    place = Path(os.path.expanduser(path))  # Path's own raises where there is no such user
     if not place.is_dir():
         raise ConfigError(f"{path} is {'a file' if place.is_file() else 'not there'}; path must name a folder.")
     return place.resolve()

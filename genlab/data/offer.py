@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -47,7 +48,7 @@ class Offer(Generic[Found]):
 
     def get(self, root: str | None) -> Found:
         """What `find` finds, downloaded where nobody says that it is elsewhere and it is not there yet."""
-        folder = cache_folder() if root is None else Path(root).expanduser()
+        folder = cache_folder() if root is None else Path(os.path.expanduser(root))
         if root is None and not self.here(folder):
             self._bring(folder)
         try:
