@@ -197,6 +197,7 @@ def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outc
         validation=outcome.validation,
         test=outcome.test,
         best=outcome.best,
+        warnings=outcome.warnings,
         seconds=round(outcome.seconds, 1),
         images_per_second=round(outcome.images_per_second),
         **trainer.engine.describe(),

@@ -101,17 +101,21 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
     for key in ("model", "data", "trainer"):
         _settings(key, plain.get(key))
     model = dict(plain["model"])
-    players, best = _settings("model.players", model.pop("players", {})), model.pop("best", None)
+    players = _settings("model.players", model.pop("players", {}))
+    best, average = model.pop("best", None), model.pop("average", 0.0)
     data = dict(plain["data"])
     loading = {name: data.pop(name) for name in LOADING if name in data}
     files = plain.get("plugins", list(plugins))
     free = {key: plain[key] for key in plain if key in ("seed", "device", "run")}
     typed = check("genlab", _top, {**free, "best": best, "plugins": files})
+    trainer = dict(plain["trainer"])
+    if trainer.get("average") is None:
+        trainer["average"] = average
     return Config(
         model=model,
         data=data,
         loading=_typed("data", LoadingSettings, loading),
-        trainer=_typed("trainer", TrainerSettings, plain["trainer"]),
+        trainer=_typed("trainer", TrainerSettings, trainer),
         players={name: _typed(f"player {name!r}", PlayerSettings, settings) for name, settings in players.items()},
         plain={**plain, "plugins": files},
         **typed,

@@ -1,12 +1,14 @@
 """The contract between a model and the loop: training is a game of players who take turns."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+from genlab.density import density
 
 Batch = dict[str, Tensor]
 """`image`: floats in [0, 1], N x C x H x W; `label`: integers, where the data has labels."""
@@ -61,8 +63,18 @@ class Model(nn.Module):
         """What is measured on images that are never trained on: the training loss, at its own weights."""
         return self.loss(batch)
 
+    def averaged(self) -> nn.Module:
+        """The part whose moving average is kept and looked through, where the trainer keeps one."""
+        return self
+
+    def diagnose(self, lines: Sequence[Mapping[str, Any]]) -> str | None:
+        """What has gone wrong, in one sentence with what to try, judged by the journal's newest lines."""
+        return None
+
     def show(self, batch: Batch) -> dict[str, Tensor]:
         """Pictures of what the model can do, each a grid: rows x columns x C x H x W, in [0, 1]."""
+        if batch["image"].shape[2] == 1:
+            return _clouds(self, batch["image"])
         images = batch["image"][:8]
         pictures = {}
         if isinstance(self, Reconstructs):
@@ -140,6 +152,23 @@ def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
     """(1 - a) start + a end for a from 0 to 1 along a new second dimension."""
     weights = torch.linspace(0, 1, steps, device=start.device).view(1, steps, *[1] * (start.dim() - 1))
     return (1 - weights) * start.unsqueeze(1) + weights * end.unsqueeze(1)
+
+
+def _clouds(model: "Model", points: Tensor) -> dict[str, Tensor]:
+    """Beside where the points of the data lie, where those lie that the model makes."""
+    made = {}
+    if isinstance(model, Reconstructs):
+        made["reconstructions"] = model.reconstruct(points)
+    if isinstance(model, Samples):
+        made["samples"] = model.sample(4096)
+    low, high = points.min(), points.max()
+    room = (high - low) / 4
+    return {
+        name: torch.stack([density(these.flatten(1), low - room, high + room, 128) for these in (points, others)]).view(
+            1, 2, 1, 128, 128
+        )
+        for name, others in made.items()
+    }
 
 
 def _interpolations(model: "Model", images: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def test_every_recipe_says_what_it_is(group: str) -> None:
 def test_every_model_composes_builds_and_lists_every_setting_of_its_class_and_players(name: str) -> None:
     wanted = compose([f"model={name}"])
     listed = written("model", name)
-    own = set(listed) - {"defaults", "class", "players", "best"}
+    own = set(listed) - {"defaults", "class", "players", "best", "average"}
     assert own == asked_of(MODELS[listed["class"]])
     model = build_model(wanted, GREY, 10)
     assert isinstance(model, Model)

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from genlab.networks import NETWORKS, Network
 from genlab.networks.convolutional import NORMALIZATIONS, Conv, Normalization, Residual, Resnet, plan
+from genlab.networks.dcgan import Dcgan
 from genlab.networks.mlp import ACTIVATIONS, Mlp
 from genlab.networks.network import Size
 from genlab.registry import ConfigError, build
 
 SHAPES: list[Size] = [(1, 8, 8), (3, 9, 13), (1, 28, 28), (3, 32, 32), (1, 31, 64), (3, 256, 256)]
+BY_HAND = {"leaky": lambda values: values.clamp(min=0) + 0.2 * values.clamp(max=0)}
 FLAT: Size = (1, 1, 4)
 FEATURES = 5
 
@@ -21,9 +23,12 @@ SMALL: dict[str, Callable[[], Network]] = {"mlp": lambda: Mlp(hidden=[32])}
 for _norm in NORMALIZATIONS:
     SMALL[f"conv-{_norm}"] = lambda norm=_norm: Conv(width=4, most=16, normalization=norm)
     SMALL[f"resnet-{_norm}"] = lambda norm=_norm: Resnet(width=4, most=16, normalization=norm)
+SMALL["dcgan"] = lambda: Dcgan(width=4, most=16)
 SMALL["resnet-deep"] = lambda: Resnet(width=4, most=16, blocks=2)
 
-CASES = [(name, shape) for name in SMALL for shape in SHAPES] + [("mlp", FLAT)]
+HALVING: list[Size] = [(3, 8, 16), *[(1, side, side) for side in (14, 16, 28, 32, 56, 64, 112, 128)]]
+CASES = [(name, shape) for name in SMALL if name != "dcgan" for shape in SHAPES]
+CASES += [("mlp", FLAT), *[("dcgan", shape) for shape in HALVING]]
 
 
 def label(value: object) -> str:
@@ -60,7 +65,7 @@ def test_encoder_and_decoder_fit_the_images(name: str, shape: Size) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_gradients_reach_every_parameter(name: str) -> None:
     torch.manual_seed(0)
-    network, shape = SMALL[name](), (3, 9, 13)
+    network, shape = SMALL[name](), (3, 8, 16)
     for module, given in (
         (network.encoder(shape, FEATURES), torch.randn(4, *shape)),
         (network.decoder(FEATURES, shape), torch.randn(4, FEATURES)),
@@ -110,7 +115,7 @@ def test_the_decoder_has_the_hidden_widths_the_other_way_round() -> None:
 def test_an_mlp_activates_every_layer_but_the_last(activation: str) -> None:
     encoder = Mlp(hidden=[7], activation=activation).encoder((1, 2, 4), 3)  # type: ignore[arg-type]
     first, second = (layer for layer in encoder if isinstance(layer, nn.Linear))
-    images, function = torch.randn(5, 1, 2, 4), getattr(torch.nn.functional, activation)
+    images, function = torch.randn(5, 1, 2, 4), BY_HAND.get(activation) or getattr(torch.nn.functional, activation)
     by_hand = function(images.reshape(5, 8) @ first.weight.T + first.bias) @ second.weight.T + second.bias
     torch.testing.assert_close(encoder(images), by_hand)
 
@@ -214,3 +219,26 @@ def test_a_setting_out_of_range_is_refused(name: str, settings: dict[str, object
     with pytest.raises(ConfigError) as caught:
         build("network", name, NETWORKS, {"class": name, **settings})
     assert str(caught.value) == f"network {name!r}: {message}"
+
+
+@pytest.mark.parametrize("shape", [(1, 30, 30), (3, 9, 13), (1, 4, 4), (1, 20, 28), (1, 1, 2), (3, 48, 48)], ids=label)
+def test_dcgan_refuses_images_that_do_not_halve_to_4_or_7(shape: Size) -> None:
+    for part in (lambda: Dcgan().encoder(shape, 1), lambda: Dcgan().decoder(100, shape)):
+        with pytest.raises(ValueError, match=f"and {shape[1]}x{shape[2]} cannot be; take 28, 32"):
+            part()
+
+
+def test_dcgan_has_the_sizes_of_the_paper_and_its_first_weights() -> None:
+    torch.manual_seed(0)
+    generator, critic = Dcgan().decoder(100, (3, 32, 32)), Dcgan().encoder((3, 32, 32), 1)
+    doubling = [layer for layer in generator if isinstance(layer, nn.ConvTranspose2d)]
+    assert [layer.in_channels for layer in doubling] == [512, 256, 128]
+    halving = [layer for layer in critic if isinstance(layer, nn.Conv2d)]
+    assert [layer.out_channels for layer in halving] == [128, 256, 512]
+    assert all(layer.kernel_size == (4, 4) and layer.stride == (2, 2) for layer in doubling + halving)
+    # 100 x 4 x 4 x 512, three transposed convolutions, three norms with scale and shift, the last bias.
+    assert count(generator) == 100 * 8192 + 16 * (512 * 256 + 256 * 128 + 128 * 3) + 2 * (512 + 256 + 128) + 3
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in critic) == 2
+    for layer in [*doubling, *halving]:
+        assert float(layer.weight.detach().mean()) == pytest.approx(0, abs=2e-3)
+        assert float(layer.weight.detach().std()) == pytest.approx(0.02, rel=0.05)

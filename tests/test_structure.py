@@ -15,10 +15,11 @@ GROUND = {"registry", "randomness", "game"}
 MAY_IMPORT = {
     "registry": set(),
     "randomness": set(),
-    "game": set(),
+    "density": set(),
+    "game": {"density"},
     "networks": set(),
     "models": {*GROUND, "networks"},
-    "data": GROUND,
+    "data": {*GROUND, "density"},
     "training": {*GROUND, "data"},
     "plugins": {"registry"},
     "config": {"registry", "training"},

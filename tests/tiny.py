@@ -26,10 +26,11 @@ def tiny_vae(likelihood: LikelihoodName = "bernoulli", latent_dim: int = 1, **se
 
 
 def batch(shape: Shape = TINY, count: int = 8) -> Batch:
-    """Images that can be learned: stripes of a phase of their own."""
+    """Images that can be learned: stripes of a phase of their own, and labels."""
     phases = torch.linspace(0, 3, count).view(count, 1, 1, 1)
     columns = torch.arange(shape.width).view(1, 1, 1, -1) / 3
-    return {"image": (0.5 + 0.5 * torch.sin(columns + phases)).expand(count, *shape).contiguous()}
+    images = (0.5 + 0.5 * torch.sin(columns + phases)).expand(count, *shape).contiguous()
+    return {"image": images, "label": torch.arange(count) % 10}
 
 
 def denoiser(noise: float = 0.3) -> Autoencoder:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from genlab.data.images import Images
+from genlab.density import density
 
 _CHUNK = 1024
 _COLUMNS, _ROWS, _CELL, _GAP = 8, 8, 96, 8
@@ -61,7 +62,9 @@ def copies(pixels: Tensor) -> int:
 def picture(images: Images) -> Image.Image:
     """A grid of images with what is known of each below it; of points, where they lie."""
     if images.pixels.dtype != torch.uint8:
-        return _plot(images.pixels.flatten(1))
+        points = images.pixels.flatten(1)
+        greys = density(points, points.min(), points.max(), side=384)
+        return Image.fromarray(greys.mul(255).to(torch.uint8).numpy()).convert("RGB")
     chosen = _chosen(images)
     texts = [_caption(images, row) for row in chosen]
     lines = max(len(text) for text in texts)
@@ -129,16 +132,3 @@ def _enlarged(pixels: Tensor) -> Image.Image:
     scale = _CELL / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS)
-
-
-def _plot(points: Tensor, side: int = 384) -> Image.Image:
-    """How many points lie where: bars over a line, or a plane that is darker where there are more."""
-    low, high = float(points.min()), float(points.max())
-    places = ((points - low) / max(high - low, 1e-9) * (side - 1)).round().long()
-    if points.shape[1] == 1:
-        heights = places[:, 0].bincount(minlength=side).double()
-        ink = torch.arange(side).flip(0).view(-1, 1) < heights / heights.max() * side
-        return Image.fromarray((~ink).to(torch.uint8).mul(255).numpy()).convert("RGB")
-    counts = ((side - 1 - places[:, 1]) * side + places[:, 0]).bincount(minlength=side * side).view(side, side)
-    shade = 255 * (1 - counts.double().log1p() / counts.max().double().log1p())
-    return Image.fromarray(shade.to(torch.uint8).numpy()).convert("RGB")

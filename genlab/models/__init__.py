@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from genlab.game import Model
 from genlab.models.autoencoder import Autoencoder
+from genlab.models.gan import GAN
 from genlab.models.vae import VAE
 
-MODELS: dict[str, Callable[..., Model]] = {"autoencoder": Autoencoder, "vae": VAE}
+MODELS: dict[str, Callable[..., Model]] = {"autoencoder": Autoencoder, "gan": GAN, "vae": VAE}

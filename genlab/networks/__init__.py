@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from genlab.networks.convolutional import Conv, Resnet
+from genlab.networks.dcgan import Dcgan
 from genlab.networks.mlp import Mlp
 from genlab.networks.network import Network as Network
 
-NETWORKS: dict[str, Callable[..., Network]] = {"mlp": Mlp, "conv": Conv, "resnet": Resnet}
+NETWORKS: dict[str, Callable[..., Network]] = {"mlp": Mlp, "conv": Conv, "dcgan": Dcgan, "resnet": Resnet}

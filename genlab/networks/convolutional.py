@@ -29,7 +29,8 @@ def plan(shape: Size, width: int, most: int) -> list[Size]:
     return sizes
 
 
-def _flat(size: Size) -> int:
+def flat(size: Size) -> int:
+    """How many numbers it takes."""
     return size[0] * size[1] * size[2]
 
 
@@ -46,12 +47,12 @@ class Conv:
         sizes, layers = plan(shape, self.width, self.most), list[nn.Module]()
         for before, after in pairwise(sizes):
             layers += [nn.Conv2d(before[0], after[0], 4, 2, 1), self.norm(after[0]), nn.ReLU()]
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(_flat(sizes[-1]), features))
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat(sizes[-1]), features))
 
     def decoder(self, features: int, shape: Size) -> nn.Module:
         """Each stage doubles the image; an odd side gets its last row back."""
         sizes = plan(shape, self.width, self.most)[::-1]
-        layers: list[nn.Module] = [nn.Linear(features, _flat(sizes[0])), nn.Unflatten(1, sizes[0])]
+        layers: list[nn.Module] = [nn.Linear(features, flat(sizes[0])), nn.Unflatten(1, sizes[0])]
         for before, after in pairwise(sizes):
             odd = (after[1] % 2, after[2] % 2)
             layers += [self.norm(before[0]), nn.ReLU(), nn.ConvTranspose2d(before[0], after[0], 4, 2, 1, odd)]
@@ -75,7 +76,7 @@ class Resnet:
         layers: list[nn.Module] = [nn.Conv2d(shape[0], self.width, 3, 1, 1)]
         for before, after in pairwise(channels):
             layers += [*self._blocks(before, after), nn.AvgPool2d(2)]
-        last = _flat((channels[-1], *sizes[-1][1:]))
+        last = flat((channels[-1], *sizes[-1][1:]))
         return nn.Sequential(*layers, self.norm(channels[-1]), nn.ReLU(), nn.Flatten(), nn.Linear(last, features))
 
     def decoder(self, features: int, shape: Size) -> nn.Module:
@@ -83,7 +84,7 @@ class Resnet:
         sizes = plan(shape, self.width, self.most)
         channels = [self.width, *(size[0] for size in sizes[1:])]
         first = (channels[-1], *sizes[-1][1:])
-        layers: list[nn.Module] = [nn.Linear(features, _flat(first)), nn.Unflatten(1, first)]
+        layers: list[nn.Module] = [nn.Linear(features, flat(first)), nn.Unflatten(1, first)]
         for after, before, size in zip(channels[-2::-1], channels[::-1], sizes[-2::-1], strict=False):
             layers += [nn.Upsample(size[1:]), *self._blocks(before, after)]
         return nn.Sequential(*layers, self.norm(channels[0]), nn.ReLU(), nn.Conv2d(channels[0], shape[0], 3, 1, 1))

@@ -1,6 +1,8 @@
 """Fully connected layers."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -8,8 +10,9 @@ from torch import nn
 
 from genlab.networks.network import Size, at_least
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
+    "leaky": partial(nn.LeakyReLU, 0.2),
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
@@ -21,7 +24,7 @@ class Mlp:
     """Hidden layers of the given widths; the decoder has them the other way round."""
 
     def __init__(
-        self, *, hidden: list[int], activation: Literal["relu", "gelu", "silu", "tanh", "sigmoid"] = "relu"
+        self, *, hidden: list[int], activation: Literal["relu", "leaky", "gelu", "silu", "tanh", "sigmoid"] = "relu"
     ) -> None:
         at_least(1, **{f"hidden[{place}]": width for place, width in enumerate(hidden)})
         self.hidden, self.activation = hidden, ACTIVATIONS[activation]

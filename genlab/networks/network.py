@@ -8,7 +8,7 @@ Size = tuple[int, int, int]
 """Channels, height, width."""
 
 
-def at_least(least: int, **settings: int) -> None:
+def at_least(least: float, **settings: float) -> None:
     """A ValueError, which the registry makes a sentence of, for the first setting that is less."""
     for name, value in settings.items():
         if value < least:

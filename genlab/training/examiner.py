@@ -39,7 +39,8 @@ class Examiner:
             if len(images.splits[split])
         }
         shown = "validation" if "validation" in self.loaders else "train"
-        shown_images = Loader(images, shown, 64, device=engine.device, residence=residence)
+        count = 1024 if images.shape.points else 64
+        shown_images = Loader(images, shown, count, device=engine.device, residence=residence)
         self.gallery = engine.arrange(next(shown_images.once()))
 
     def check_best(self, best: str | None) -> None:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class Journal:
         write_atomically(self.path, "".join(map(_encode, lines)).encode())
         for _, path in list(self._pictures(after=step)):
             path.unlink()
+        self.recent = deque(lines, maxlen=2000)
         self.board = Board(folder / "tensorboard", texts, settings)
         for line in lines:
             self.board.scalars(line)
@@ -37,6 +39,7 @@ class Journal:
         """One line more, in the file at once."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(_encode(line))
+        self.recent.append(line)
         self.board.scalars(line)
 
     def picture(self, name: str, step: int, grid: Tensor) -> Path:

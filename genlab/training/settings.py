@@ -25,7 +25,8 @@ class TrainerSettings:
     checkpoint_every: int = 1000
     log_every: int = 50
     keep: int = 2
-    average: float = 0.0
+    average: float | None = None
+    """Null is what the model's recipe says."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Choice = "auto"
     channels_last: Choice = "auto"
@@ -37,7 +38,7 @@ class TrainerSettings:
         _at_least(1, batch_size=self.batch_size, epochs=self.epochs, steps=self.steps, log_every=self.log_every)
         _at_least(1, validate_every=self.validate_every, checkpoint_every=self.checkpoint_every)
         _at_least(2, keep=self.keep)
-        if not 0 <= self.average < 1:
+        if self.average is not None and not 0 <= self.average < 1:
             raise ConfigError(f"average must be at least 0 and below 1, and {self.average} is not.")
 
 

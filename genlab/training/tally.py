@@ -46,13 +46,14 @@ class Tally:
     def read(self) -> dict[str, float | None]:
         """`<player>/<term>` to its mean since the last reading, and start again."""
         self.check()
-        figures: dict[str, float | None] = {}
+        totals: dict[str, tuple[float, int]] = {}
         for entry in self.sums.values():
-            means = (entry.total / entry.count).tolist()
-            for name, mean in zip(entry.names, means, strict=True):
-                figures[f"{entry.player}/{name}"] = mean if math.isfinite(mean) else None
+            for name, added in zip(entry.names, entry.total.tolist(), strict=True):
+                total, count = totals.get(f"{entry.player}/{name}", (0.0, 0))
+                totals[f"{entry.player}/{name}"] = (total + added, count + entry.count)
         self.sums.clear()
-        return figures
+        means = {name: total / count for name, (total, count) in totals.items()}
+        return {name: mean if math.isfinite(mean) else None for name, mean in means.items()}
 
     def state(self) -> tuple[dict[str, Tensor], list[Any]]:
         """What a checkpoint keeps, so that the next log line is the one that would have been."""

@@ -39,6 +39,8 @@ class Outcome:
     validation: Figures
     test: Figures
     best: dict[str, Any] | None
+    warnings: dict[str, int]
+    """What the model found wrong with itself, and at which step."""
     signal: int | None
     """The signal that stopped it."""
 
@@ -51,6 +53,7 @@ class Position:
     batches: int = 0
     best: dict[str, Any] | None = None
     validation: Figures = field(default_factory=dict)
+    warnings: dict[str, int] = field(default_factory=dict)
 
 
 class Trainer:
@@ -73,7 +76,7 @@ class Trainer:
         self.data = _training_data(images, settings.batch_size, seed, self.engine.device, loading or LoadingSettings())
         self.total = settings.steps or self._steps_in(settings.epochs or 0)
         self.players = Players(model, players, self.total)
-        self.average = Average(model, settings.average) if settings.average else None
+        self.average = Average(model.averaged(), settings.average) if settings.average else None
         self.examiner = Examiner(
             model,
             images,
@@ -134,6 +137,7 @@ class Trainer:
             validation=position.validation,
             test=test,
             best=position.best,
+            warnings=position.warnings,
             signal=interruption.signal,
         )
 
@@ -210,6 +214,10 @@ class Trainer:
 
     def _write(self, split: str, figures: Mapping[str, float | None]) -> None:
         self.journal.write({"step": self.position.step, "epoch": self._epoch(), "split": split, **figures})
+        warning = self.model.diagnose(self.journal.recent)
+        if warning and warning not in self.position.warnings:
+            self.position.warnings[warning] = self.position.step
+            self.console.say(f"step {self.position.step:,}: {warning}")
 
     def _save(self) -> None:
         """Everything up to this step is on the disk, and only then do older files go."""
