@@ -21,6 +21,7 @@ from genlab.networks import NETWORKS
 from genlab.randomness import reseed
 from genlab.registry import ConfigError, RunError
 from genlab.run import Run
+from genlab.training import checkpoint
 from genlab.training.console import Console
 from genlab.training.engine import choose_device
 from genlab.training.trainer import Outcome, Trainer
@@ -64,6 +65,20 @@ def build_trainer(wanted: Config, images: Images) -> Trainer:
         best=wanted.best,
         loading=wanted.loading,
     )
+
+
+def open_model(there: Run) -> Model:
+    """The model of a run at its newest checkpoint, ready to be used, through its average where it keeps one."""
+    wanted, facts = config.load(there.path / "config.yaml"), there.facts
+    load_plugins([str(_copy_of(there, file)) for file in wanted.plugins])
+    model = build_model(wanted, Shape(*facts["shape"]), len(facts["classes"]))
+    found = checkpoint.newest(there.path / "checkpoints")
+    if not found:
+        raise ConfigError(f"{there.path} has no checkpoint yet.")
+    model.load_state_dict(checkpoint.fitted(found, "model", model.state_dict()))
+    if average := found.part("average"):
+        model.averaged().load_state_dict(average)
+    return model.eval()
 
 
 def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
