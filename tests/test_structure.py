@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "models": {*GROUND, "networks"},
     "data": GROUND,
     "training": {*GROUND, "data"},
+    "evaluation": {*GROUND, "networks", "data", "training"},
     "plugins": {"registry"},
     "config": {"registry", "training"},
     "run": {"registry", "training"},
