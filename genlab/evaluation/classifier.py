@@ -78,16 +78,21 @@ class Classifier(Model):
 
     def _looked_at(self, images: Tensor, look: Callable[[Tensor], Tensor]) -> Tensor:
         """So many images at once as memory holds, and nothing is learnt from them."""
-        if images.shape[1:] != self.shape:
+        if tuple(images.shape[1:]) != tuple(self.shape):
             found, wanted = (" x ".join(map(str, size)) for size in (images.shape[1:], self.shape))
             raise ConfigError(f"The classifier was trained on images of {wanted}, and these are {found}.")
         training = self.training
         self.eval()
         try:
             with torch.no_grad():
-                return torch.cat([look(part) for part in images.split(_AT_ONCE)])
+                starts = range(0, max(1, len(images)), _AT_ONCE)
+                return torch.cat([look(images[start : start + _AT_ONCE]) for start in starts])
         finally:
             self.train(training)
+
+
+# What the weights mean, as it stood when it was imported: a change to it is another classifier.
+LAYERS = "".join(inspect.getsource(part) for part in (Residual, Classifier))
 
 
 class Trained(NamedTuple):
@@ -124,8 +129,7 @@ def trained_classifier(
 
 def folder_of(images: Images) -> Path:
     """Where the classifier of these images is kept; another for other images, settings or layers."""
-    layers = [inspect.getsource(part) for part in (Residual, Classifier)]
-    recipe = [SEED, *_settings(images), PLAYER, tuple(images.shape), images.classes, *layers]
+    recipe = [SEED, *_settings(images), PLAYER, tuple(images.shape), images.classes, LAYERS]
     version = hashlib.sha256(repr(recipe).encode()).hexdigest()[:8]
     return cache_folder() / "classifiers" / f"{images.fingerprint}-{version}"
 
@@ -135,7 +139,7 @@ def _check(images: Images) -> None:
         raise ConfigError("A classifier looks at images, and this data is points.")
     if images.labels is None:
         raise ConfigError("A classifier learns from labels, and this data has none.")
-    classes = len(images.labels[images.splits["train"]].unique())
+    classes = int(images.labels[images.splits["train"]].bincount().count_nonzero())
     if classes < 2:
         found = "one class" if classes else "no image"
         raise ConfigError(f"A classifier tells classes apart, and there is {found} to train it on.")
