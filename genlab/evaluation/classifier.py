@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from genlab.data.cache import cache_folder, lock
 from genlab.data.images import Images
+from genlab.data.loader import Loader
 from genlab.game import Batch, Model, Shape, Terms
 from genlab.randomness import reseed
 from genlab.registry import ConfigError, RunError
@@ -112,19 +113,9 @@ def trained_classifier(
     # Whether it was trained now or long ago, the caller's own draws stay the same.
     with torch.random.fork_rng([home] if home.type == "cuda" else []):
         # Before any lock: what is there may lie in a folder that nobody may write to.
-        if found := _found(images, folder):
-            return _moved(found, home)
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with lock(folder.parent, folder.name, work="training a classifier of the same images"):
-                if _found(images, folder) is None:
-                    _train(images, folder, home, console or Console())
-            found = _found(images, folder)
-        except OSError as error:
-            reason = f"{error.strerror or error}. GENLAB_CACHE=FOLDER names another place."
-            raise ConfigError(f"The classifier cannot be kept in {folder}: {reason}") from None
-    assert found
-    return _moved(found, home)
+        classifier = _found(images, folder) or _made(images, folder, home, console or Console())
+    classifier.to(home).eval().requires_grad_(False)
+    return Trained(classifier, _accuracy(classifier, images, folder))
 
 
 def folder_of(images: Images) -> Path:
@@ -160,21 +151,48 @@ def _settings(images: Images) -> tuple[TrainerSettings, LoadingSettings]:
     return trainer, LoadingSettings(shift=max(1, min(images.shape[1:]) // 16))
 
 
-def _found(images: Images, folder: Path) -> Trained | None:
+def _found(images: Images, folder: Path) -> Classifier | None:
     """The classifier that is kept there, if it is whole and has been trained to the end."""
-    total = _settings(images)[0].steps or 0
-    path = checkpoint.steps(folder / "checkpoints").get(total)
-    accuracies = {line["split"]: line.get("accuracy") for line in read(folder) if line["step"] == total}
-    examined = next((split for split in ("test", "validation") if len(images.splits[split])), None)
-    if path is None or (examined and examined not in accuracies):
-        return None
+    path = checkpoint.steps(folder / "checkpoints").get(_settings(images)[0].steps or 0)
     try:
-        kept = checkpoint.load(path)
+        kept = checkpoint.load(path) if path else None
     except (checkpoint.BrokenError, FileNotFoundError):
+        return None
+    if kept is None:
         return None
     classifier = _untrained(images)
     classifier.load_state_dict(checkpoint.fitted(kept, "model", classifier.state_dict()))
-    return Trained(classifier.eval().requires_grad_(False), accuracies[examined] if examined else None)
+    return classifier
+
+
+def _made(images: Images, folder: Path, device: torch.device, console: Console) -> Classifier:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with lock(folder.parent, folder.name, work="training a classifier of the same images"):
+            if found := _found(images, folder):
+                return found
+            _train(images, folder, device, console)
+            # Read back, so that the first call gives bit for bit what all later ones give.
+            made = _found(images, folder)
+    except OSError as error:
+        reason = f"{error.strerror or error}. GENLAB_CACHE=FOLDER names another place."
+        raise ConfigError(f"The classifier cannot be kept in {folder}: {reason}") from None
+    assert made
+    return made
+
+
+def _accuracy(classifier: Classifier, images: Images, folder: Path) -> float | None:
+    """What the journal says of the end of the training; measured where it says nothing."""
+    split = next((split for split in ("test", "validation") if len(images.splits[split])), None)
+    if split is None:
+        return None
+    total = _settings(images)[0].steps
+    noted = [line.get("accuracy") for line in read(folder) if (line["step"], line["split"]) == (total, split)]
+    if noted and isinstance(noted[-1], float):
+        return noted[-1]
+    loader = Loader(images, split, _AT_ONCE, device=classifier.head.weight.device)
+    right = [(classifier.classify(batch["image"]).argmax(1) == batch["label"]).sum() for batch in loader.once()]
+    return float(torch.stack(right).sum()) / loader.count
 
 
 def _train(images: Images, folder: Path, device: torch.device, console: Console) -> None:
@@ -202,7 +220,3 @@ def _trainer(images: Images, device: torch.device) -> Trainer:
 def _untrained(images: Images) -> Classifier:
     reseed(torch.device("cpu"), SEED, "weights")
     return Classifier(shape=images.shape, classes=images.classes)
-
-
-def _moved(found: Trained, device: torch.device) -> Trained:
-    return found._replace(classifier=found.classifier.to(device))
