@@ -4,8 +4,10 @@ import os
 import shutil
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,9 +36,11 @@ def images() -> Images:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _short() -> Iterator[None]:
+def _small() -> Iterator[None]:
+    """A narrow one that is trained for a moment: all but what it learns is the same."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "MOST_STEPS", STEPS)
+        patch.setattr(classifier, "Classifier", partial(Classifier, width=8))
         yield
 
 
@@ -96,9 +100,9 @@ def spoil(path: Path) -> None:
 def test_it_learns_to_tell_digits_apart(kept: Kept, images: Images) -> None:
     accuracy, shown = kept[1].accuracy, pictures(images, 360)
     right = kept[1].classifier.classify(shown).argmax(1) == images.labels[images.splits["test"]]  # type: ignore[index]
-    # Measured 0.97 after these 60 steps; chance is 0.1.
+    # Measured 0.90 to 0.96 with four seeds; chance is 0.1.
     assert accuracy is not None
-    assert accuracy > 0.9
+    assert accuracy > 0.8
     assert float(right.float().mean()) == pytest.approx(accuracy)
 
 
@@ -164,8 +168,9 @@ def test_one_without_any_good_checkpoint_is_trained_anew(
 ) -> None:
     for path in checkpoint.steps(folder / "checkpoints").values():
         spoil(path) if harm == "all damaged" else path.unlink()
-    with pytest.warns(UserWarning, match="The classifier is trained anew"):
+    with warnings.catch_warnings(record=True) as said:
         again = trained_classifier(images)
+    assert str(said[-1].message).endswith("The classifier is trained anew.")
     assert begun == [0]
     assert same(again, kept[1], images)
 
