@@ -25,7 +25,7 @@ from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSet
 from genlab.training.trainer import Trainer
 
 SEED = 0
-EPOCHS, LEAST_STEPS, MOST_STEPS = 30, 300, 2000
+EPOCHS, LEAST_STEPS, MOST_STEPS = 30, 300, 1500
 PLAYER = PlayerSettings(optimizer="adamw", rate=4e-3, weight_decay=0.02, schedule="cosine", warmup=50)
 
 _AT_ONCE = 128
