@@ -204,7 +204,7 @@ def test_what_is_there_is_found_without_writing(monkeypatch: pytest.MonkeyPatch)
     def refused(*arguments: object, **options: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(cache, "_lock", refused)
+    monkeypatch.setattr(cache, "lock", refused)
     monkeypatch.setattr(Path, "mkdir", refused)
     assert cache.once("family", "1", 12, never)
     with pytest.raises(ConfigError, match="cannot be kept in .*: Permission denied"):

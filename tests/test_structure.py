@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "models": {*GROUND, "networks"},
     "data": {*GROUND, "density"},
     "training": {*GROUND, "data"},
+    "evaluation": {*GROUND, "networks", "data", "training"},
     "plugins": {"registry"},
     "config": {"registry", "training"},
     "run": {"registry", "training"},

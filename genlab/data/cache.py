@@ -46,7 +46,7 @@ def once(family: str, version: str, room: int, make: Make) -> Stored:
         return found
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder, name, wait=True):
+        with lock(folder, name):
             return _found(folder, name) or _made(folder, family, name, room, make)
     except OSError as error:
         raise ConfigError(_sentence(error, folder, room)) from None
@@ -60,6 +60,32 @@ def mapped(file: Path, *shape: int) -> Tensor:
         warnings.simplefilter("ignore", UserWarning)
         data = mmap.mmap(opened.fileno(), math.prod(shape), access=mmap.ACCESS_READ)
         return torch.frombuffer(data, dtype=torch.uint8).view(shape)
+
+
+@contextmanager
+def lock(folder: Path, name: str, *, wait: bool = True, work: str = "decoding the same images") -> Iterator[bool]:
+    """Whether this name is ours alone; a lock falls with its process. Who waits is told for whose work."""
+    import fcntl
+
+    path = folder / f"{name}.lock"
+    while True:
+        with open(path, "a", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not wait:
+                    yield False
+                    return
+                print(f"Waiting for another process that is {work}.", file=sys.stderr, flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Whoever held the lock removed its file: another process may hold a new one of the same name.
+            if not _is_at(path, file.fileno()):
+                continue
+            try:
+                yield True
+            finally:
+                path.unlink(missing_ok=True)
+            return
 
 
 def clean() -> int:
@@ -133,38 +159,12 @@ def _sync(file: Any) -> None:
 def _remove(folder: Path, name: str) -> int:
     """Remove all that belongs to a name, unless a process is making it; how many bytes that frees."""
     freed = 0
-    with _lock(folder, name, wait=False) as ours:
+    with lock(folder, name, wait=False) as ours:
         for path in list(folder.glob(f"{name}.*")) if ours else []:
             if path.suffix != ".lock":
                 freed += path.stat().st_size
                 path.unlink()
     return freed
-
-
-@contextmanager
-def _lock(folder: Path, name: str, *, wait: bool) -> Iterator[bool]:
-    """Whether this name is ours alone; a lock falls with its process."""
-    import fcntl
-
-    path = folder / f"{name}.lock"
-    while True:
-        with open(path, "a", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not wait:
-                    yield False
-                    return
-                print("Waiting for another process that is decoding the same images.", file=sys.stderr, flush=True)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held the lock removed its file: another process may hold a new one of the same name.
-            if not _is_at(path, file.fileno()):
-                continue
-            try:
-                yield True
-            finally:
-                path.unlink(missing_ok=True)
-            return
 
 
 def _is_at(path: Path, handle: int) -> bool:
