@@ -164,7 +164,7 @@ def _clouds(model: "Model", points: Tensor) -> dict[str, Tensor]:
     low, high = points.min(), points.max()
     room = (high - low) / 4
     return {
-        name: torch.stack([density(these.flatten(1), low - room, high + room, 128) for these in (points, others)]).view(
+        name: torch.stack([density(these.flatten(1), low - room, high + room, 192) for these in (points, others)]).view(
             1, 2, 1, 128, 128
         )
         for name, others in made.items()
