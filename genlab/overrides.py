@@ -66,9 +66,8 @@ def explain(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
     lines += ["", "Settings, SETTING=VALUE, as these arguments compose them:"]
     comments = _comments(plain, folders)
     for key, value in flatten(plain).items():
-        section, _, name = key.rpartition(".")
-        if name not in _HIDDEN:
-            lines.append(f"  {f'{key}={_typed(value)}':<42} {_comment(comments, section, name)}".rstrip())
+        if key.rpartition(".")[2] not in _HIDDEN:
+            lines.append(f"  {f'{key}={_typed(value)}':<42} {_comment(comments, key)}".rstrip())
     return lines
 
 
@@ -77,23 +76,27 @@ def _typed(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _comments(plain: Plain, folders: Sequence[Path]) -> dict[tuple[str, str], str]:
-    """The comment of each setting in the recipes that were chosen, by section and name."""
-    files = [("", directory() / "train.yaml"), ("trainer", choices("trainer", folders)["default"])]
+def _comments(plain: Plain, folders: Sequence[Path]) -> dict[str, str]:
+    """The comment of each setting in the recipes that were chosen, by its dotted key."""
+    files = [("", directory() / "train.yaml"), ("trainer.", choices("trainer", folders)["default"])]
     for group in ("model", "model/network", "data"):
-        section = group.replace("/", ".")
         recipe = plain["model"].get("network", {}) if "/" in group else plain[group]
         if path := choices(group, folders).get(recipe.get("name", "")):
-            files.append((section, path))
+            files.append((group.replace("/", ".") + ".", path))
     found = {}
     for section, path in files:
-        for match in re.finditer(r"^ *(\w+):[^#\n]*# *(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE):
-            found[section, match[1]] = match[2]
+        sections = list[str]()
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if match := re.match(r"((?:  )*)(\w+):[^#]*(?:# *(.+))?$", line):
+                sections[len(match[1]) // 2 :] = [match[2]]
+                if match[3]:
+                    found[section + ".".join(sections)] = match[3]
     return found
 
 
-def _comment(comments: dict[tuple[str, str], str], section: str, name: str) -> str:
-    """The comment of a setting in the nearest section that has one: a player's stand in its model's file."""
-    while section and (section, name) not in comments:
-        section = section.rpartition(".")[0]
-    return comments.get((section, name), "")
+def _comment(comments: dict[str, str], key: str) -> str:
+    """The comment of a setting; what the players of a game share is said of the first of them."""
+    if key in comments or not key.startswith("model.players."):
+        return comments.get(key, "")
+    name = key.rpartition(".")[2]
+    return next((text for other, text in comments.items() if re.fullmatch(rf"model\.players\.\w+\.{name}", other)), "")

@@ -141,7 +141,7 @@ def _convert_union(value: Any, kinds: tuple[Any, ...]) -> Any:
 
 def _convert_sequence(value: Any, origin: type, kinds: tuple[Any, ...]) -> Any:
     kinds = tuple(kind for kind in kinds if kind is not Ellipsis)
-    among = f"some of {', '.join(map(str, get_args(kinds[0])))}" if get_origin(kinds[0]) is Literal else "values"
+    among = f"any of {', '.join(map(str, get_args(kinds[0])))}" if get_origin(kinds[0]) is Literal else "values"
     plural = _NOUNS.get(kinds[0], ("", among))[1]
     fixed = origin is tuple and len(kinds) > 1
     expected = f"a list of {len(kinds)} {plural}" if fixed else f"a list of {plural}"

@@ -172,4 +172,8 @@ def test_help_names_every_group_and_every_setting_with_its_comment() -> None:
         if key.rpartition(".")[2] not in ("name", "class", "plugins"):
             assert any(line.strip().startswith(f"{key}=") for line in lines), key
     assert any("model.beta=1.0" in line and "weight of the KL" in line for line in lines)
+    adversarial = explain(["model=wgan"], [])
+    assert any("model.clip=0.01" in line and "a weight of the critic" in line for line in adversarial)
+    for player in ("critic", "generator"):
+        assert any(f"{player}.clip=null" in line and "the gradient may be" in line for line in adversarial)
     assert any(line.split()[:1] == ["experiment"] and "vae-fast" in line for line in lines)
