@@ -23,7 +23,12 @@ def told(condition: Condition, hidden: int = 6) -> GAN:
     torch.manual_seed(2)
     network = Mlp(hidden=[hidden], activation="tanh")
     return GAN(
-        shape=SHAPE, classes=CLASSES, network=network, latent_dim=LATENT, condition=condition, critic_normalization="none"
+        shape=SHAPE,
+        classes=CLASSES,
+        network=network,
+        latent_dim=LATENT,
+        condition=condition,
+        critic_normalization="none",
     )
 
 

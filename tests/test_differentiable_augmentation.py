@@ -35,7 +35,9 @@ def cut(image: Tensor, row: int, column: int) -> Tensor:
     _, height, width = image.shape
     tall, wide = height // 2, width // 2
     result = image.clone()
-    for y, x in itertools.product(range(row - tall // 2, row - tall // 2 + tall), range(column - wide // 2, column - wide // 2 + wide)):
+    for y, x in itertools.product(
+        range(row - tall // 2, row - tall // 2 + tall), range(column - wide // 2, column - wide // 2 + wide)
+    ):
         if 0 <= y < height and 0 <= x < width:
             result[:, y, x] = 0
     return result
@@ -45,9 +47,7 @@ def cut(image: Tensor, row: int, column: int) -> Tensor:
 def test_translation_is_a_move_by_whole_pixels_of_at_most_an_eighth(height: int, width: int) -> None:
     original, found = images(1, 2, height, width), set()
     down, right = (height + 4) // 8, (width + 4) // 8
-    candidates = {
-        (y, x): moved(original[0], y, x) for y in range(-down, down + 1) for x in range(-right, right + 1)
-    }
+    candidates = {(y, x): moved(original[0], y, x) for y in range(-down, down + 1) for x in range(-right, right + 1)}
     torch.manual_seed(0)
     for result in changed(original.expand(300, -1, -1, -1), ["translation"]):
         found.add(next(move for move, image in candidates.items() if torch.equal(image, result)))

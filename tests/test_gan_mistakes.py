@@ -46,7 +46,15 @@ def test_a_game_of_classes_asks_for_data_with_labels_and_says_where_they_come_fr
         (tmp_path / "mine" / name).mkdir(parents=True)
         for number in range(10):
             Image.new("L", (16, 16), 20 * number).save(tmp_path / "mine" / name / f"{number}.png")
-    wanted = ["train", "model=cgan", "trainer=smoke", "trainer.batch_size=8", "data=folder", "data.path=mine", "run=cgan"]
+    wanted = [
+        "train",
+        "model=cgan",
+        "trainer=smoke",
+        "trainer.batch_size=8",
+        "data=folder",
+        "data.path=mine",
+        "run=cgan",
+    ]
     wanted += ["data.size=16", "model.network.width=4", "model.network.most=8"]
     done = genlab(tmp_path, *wanted)
     assert_refused(done, "this data has no labels. Take data with labels, such as fashion-mnist")

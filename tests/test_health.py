@@ -13,6 +13,7 @@ from genlab.models.gan import GAN, diversity
 from genlab.models.health import Line, diagnosis
 from genlab.networks.mlp import Mlp
 from genlab.training import checkpoint
+from genlab.training.journal import Journal
 from tests.program import genlab
 from tests.tiny import TINY
 
@@ -52,7 +53,9 @@ def validations(figures: list[float], apart: int = 500) -> list[Line]:
 def moves(real: list[float], fake: list[float], apart: int = 500) -> list[Line]:
     accuracies = enumerate(zip(real, fake, strict=True))
     names = "critic/real_accuracy", "critic/fake_accuracy"
-    return [{"split": "train", "step": apart * (at + 1), **dict(zip(names, both, strict=True))} for at, both in accuracies]
+    return [
+        {"split": "train", "step": apart * (at + 1), **dict(zip(names, both, strict=True))} for at, both in accuracies
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,9 +90,19 @@ def test_a_game_is_ill_where_its_newest_lines_were_bad_for_a_thousand_steps(
     assert said is None or f" has {said}" in str(found)
 
 
-def test_lines_of_the_other_kind_between_do_not_hide_it() -> None:
+def test_lines_of_the_other_split_between_do_not_hide_it() -> None:
     lines = [line for pair in zip(validations([0.1] * 3), moves([0.5] * 3, [0.5] * 3), strict=True) for line in pair]
     assert "collapsed" in str(diagnosis(lines, judges_single_images=True))
+
+
+def test_a_journal_with_a_line_for_every_step_still_holds_what_was_validated_long_ago(tmp_path: Path) -> None:
+    lines = moves([0.5] * 3000, [0.5] * 3000, apart=1)
+    for at, line in enumerate(validations([0.1] * 3, apart=1000)):
+        lines.insert(1000 * (at + 1) + at, {**line})
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    journal = Journal(tmp_path, 3000, {}, {})
+    journal.close()
+    assert "collapsed" in str(diagnosis(journal.recent, judges_single_images=True))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -101,7 +114,14 @@ def test_a_critic_of_distances_never_wins_and_any_other_can(name: str) -> None:
 
 # Games that are played.
 
-SMALL = ["train", "model=gan", "data=digits", "model.network.hidden=[8]", "trainer.epochs=null", "trainer.batch_size=16"]
+SMALL = [
+    "train",
+    "model=gan",
+    "data=digits",
+    "model.network.hidden=[8]",
+    "trainer.epochs=null",
+    "trainer.batch_size=16",
+]
 LOOKS = ["trainer.validate_every=200", "trainer.log_every=200", "trainer.checkpoint_every=100000", "device=cpu"]
 SMALL += ["model.r1=0", "trainer.average=0", *LOOKS]
 # A critic that stands still has one image that it likes best, and a generator in a hurry finds it.
@@ -123,7 +143,7 @@ def test_a_collapsed_game_says_so_once_and_keeps_it_however_often_it_is_stopped(
     ((sentence, step),) = warnings_of(tmp_path / "mine").items()
     assert sentence.startswith("The generator has collapsed")
     assert step == 1200
-    parts.append(genlab(tmp_path, "resume", "mine", "trainer.steps=1400"))
+    parts.append(genlab(tmp_path, "resume", "mine", "trainer.steps=1210"))
     assert warnings_of(tmp_path / "mine") == {sentence: 1200}
     assert [part.returncode for part in parts] == [0, 0, 0]
     assert [part.stdout.count(f"step 1,200: {sentence}\n") for part in parts] == [0, 1, 0]

@@ -88,7 +88,9 @@ def test_r1_and_its_gradient_are_those_of_finite_differences() -> None:
 
 def test_a_gradient_is_of_each_image_by_its_own_score() -> None:
     images = torch.randn(5, *TINY, requires_grad=True)
-    torch.testing.assert_close(squared_gradient(images.square().sum((1, 2, 3)), images), 4 * images.square().sum((1, 2, 3)))
+    torch.testing.assert_close(
+        squared_gradient(images.square().sum((1, 2, 3)), images), 4 * images.square().sum((1, 2, 3))
+    )
 
 
 def test_penalties_come_on_top_of_the_loss_with_their_weights() -> None:
@@ -98,7 +100,10 @@ def test_penalties_come_on_top_of_the_loss_with_their_weights() -> None:
         torch.manual_seed(2)
         losses.append(loss(batch()))
     alone, penalised, both = losses
-    assert (alone.keys() - {"loss"}, penalised.keys() - alone.keys()) == ({"real_accuracy", "fake_accuracy"}, {"penalty"})
+    assert (alone.keys() - {"loss"}, penalised.keys() - alone.keys()) == (
+        {"real_accuracy", "fake_accuracy"},
+        {"penalty"},
+    )
     torch.testing.assert_close(penalised["loss"], alone["loss"] + 7 * penalised["penalty"])
     # R1 that comes every fourth step weighs four times as much.
     torch.testing.assert_close(both["loss"], penalised["loss"] + 0.3 * 4 * both["r1"])
