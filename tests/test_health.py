@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from genlab.models.adversarial import LOSSES
 from genlab.models.gan import GAN, diversity
@@ -15,7 +16,7 @@ from genlab.networks.mlp import Mlp
 from genlab.training import checkpoint
 from genlab.training.journal import Journal
 from tests.program import genlab
-from tests.tiny import TINY
+from tests.tiny import TINY, batch
 
 # Diversity.
 
@@ -43,6 +44,21 @@ def test_diversity_of_one_image_says_nothing_against_it_and_that_of_equal_ones_i
     assert diversity(torch.rand(3, 1, 8, 8), one.expand(3, -1, -1, -1)).isfinite()
 
 
+def test_what_is_validated_is_the_critics_loss_without_what_smooths_it_and_the_diversity() -> None:
+    model = GAN(shape=TINY, classes=0, network=Mlp(hidden=[3]), latent_dim=2, penalty=9.0, r1=9.0, instance_noise=0.5)
+    images = batch()["image"]
+    torch.manual_seed(3)
+    terms = model.eval().validate({"image": images})
+    torch.manual_seed(3)
+    samples = model.sample(len(images))
+    # The players see images between -1 and 1.
+    real, fake = (model.critic(2 * these - 1, None) for these in (images, samples))
+    expected = functional.softplus(-real).mean() + functional.softplus(fake).mean()
+    torch.testing.assert_close(terms["loss"], expected)
+    torch.testing.assert_close(terms["diversity"], diversity(samples, images))
+    assert float(terms["real_accuracy"]) == sum(score > 0 for score in real.tolist()) / len(images)
+
+
 # The diagnosis of a journal.
 
 
@@ -63,7 +79,7 @@ def moves(real: list[float], fake: list[float], apart: int = 500) -> list[Line]:
     [
         (validations([0.1, 0.1, 0.1]), "collapsed"),
         (validations([1.0, 0.1, 0.0, 0.19]), "collapsed"),
-        (validations([0.1, 0.1]), None),  # too few
+        (validations([0.1, 0.1], apart=2000), None),  # too few
         (validations([0.1] * 9, apart=100), None),  # too short a time
         (validations([0.1] * 11, apart=100), "collapsed"),
         (validations([0.1, 0.1, 0.1, 0.1, 0.3]), None),  # recovered
