@@ -12,7 +12,7 @@ from tests.program import TINY, assert_refused, genlab, genlab_apart
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["model=vaee"], "No model is called 'vaee'. Did you mean 'vae'? Known: ae, beta-vae, denoising-ae, vae"),
+        (["model=vaee"], "No model is called 'vaee'. Did you mean 'vae'? Known: ae, beta-vae, cgan, dcgan"),
         (["model.latentdim=3"], "model 'vae' has no setting 'latentdim'. Did you mean 'latent_dim'?"),
         (["model.latent_dim=ten"], "model 'vae': latent_dim must be an integer, and 'ten' is not one."),
         (["+trainer.foo=1"], "trainer has no setting 'foo'."),

@@ -206,8 +206,10 @@ def _check(
     """What does not go together, or not with the data."""
     if clip is not None and clip <= 0:
         raise ConfigError(f"clip must be above 0, and {clip} is not; null clips nothing.")
-    if label_smoothing and not (LOSSES[loss].labelled and label_smoothing < 1):
-        raise ConfigError(f"label_smoothing goes with {_LABELLED}, below 1; set it to 0 with {loss}.")
+    if label_smoothing >= 1:
+        raise ConfigError(f"label_smoothing must be below 1, and {label_smoothing} is not.")
+    if label_smoothing and not LOSSES[loss].labelled:
+        raise ConfigError(f"label_smoothing goes with {_LABELLED}; set it to 0 with {loss}.")
     if augment and shape.points:
         raise ConfigError("augment changes images, and these are points; set it to [].")
     if condition != "none" and not classes:

@@ -28,9 +28,10 @@ class Journal:
         write_atomically(self.path, "".join(map(_encode, lines)).encode())
         for _, path in list(self._pictures(after=step)):
             path.unlink()
-        self.recent = deque(lines, maxlen=2000)
+        self._recent: dict[str, deque[Line]] = {}
         self.board = Board(folder / "tensorboard", texts, settings)
         for line in lines:
+            self._remember(line)
             self.board.scalars(line)
         for at, path in self._pictures():
             self.board.picture(path, at)
@@ -39,8 +40,13 @@ class Journal:
         """One line more, in the file at once."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(_encode(line))
-        self.recent.append(line)
+        self._remember(line)
         self.board.scalars(line)
+
+    @property
+    def recent(self) -> list[Line]:
+        """The newest lines of one split after the other: however many there are of one, the others' stay."""
+        return [line for lines in self._recent.values() for line in lines]
 
     def picture(self, name: str, step: int, grid: Tensor) -> Path:
         """A grid as a PNG in images/ and in TensorBoard."""
@@ -57,6 +63,9 @@ class Journal:
     def close(self) -> None:
         """No line will follow."""
         self.board.close()
+
+    def _remember(self, line: Line) -> None:
+        self._recent.setdefault(line["split"], deque(maxlen=2000)).append(line)
 
     def _pictures(self, after: int = -1) -> Iterator[tuple[int, Path]]:
         for path in sorted(self.images.glob("*-*.png")):
