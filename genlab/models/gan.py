@@ -48,13 +48,9 @@ class GAN(Model):
         at_least(0, penalty=penalty, r1=r1, label_smoothing=label_smoothing, instance_noise=instance_noise)
         _check(shape, classes, condition, loss, clip, label_smoothing, augment)
         self.latent_dim, self.shape, self.classes = latent_dim, shape, classes if condition != "none" else 0
-        self.adversarial, self.label_smoothing, self.critic_turns, self.clip = (
-            LOSSES[loss],
-            label_smoothing,
-            critic_turns,
-            clip,
-        )
-        self.penalty, self.r1, self.r1_every = penalty, r1, r1_every
+        self.adversarial, self.label_smoothing = LOSSES[loss], label_smoothing
+        self.critic_turns, self.clip, self.penalty = critic_turns, clip, penalty
+        self.r1, self.r1_every = r1, r1_every
         self.instance_noise, self.augment = instance_noise, augment
         self.generator = network.decoder(latent_dim + self.classes, shape)
         self.critic = Critic(network, shape, self.classes, condition, critic_normalization, spectral_norm)
@@ -70,7 +66,7 @@ class GAN(Model):
         return self.generator
 
     def turns(self, step: int) -> list[Turn]:
-        """The critic's moves, then the generator's; the critic pays for R1 in every so manieth step only."""
+        """The critic's moves, then the generator's; the critic pays for R1 once in `r1_every` steps."""
         smooth = bool(self.r1) and step % self.r1_every == 0
         loss = self.smooth_critic_loss if smooth else self.critic_loss
         after = self.clip_weights if self.clip else None
