@@ -162,13 +162,12 @@ def _clouds(model: "Model", points: Tensor) -> dict[str, Tensor]:
     if isinstance(model, Samples):
         made["samples"] = model.sample(4096)
     low, high = points.min(), points.max()
-    room = (high - low) / 4
-    return {
-        name: torch.stack([density(these.flatten(1), low - room, high + room, 192) for these in (points, others)]).view(
-            1, 2, 1, 128, 128
-        )
-        for name, others in made.items()
-    }
+    room, side = (high - low) / 4, 192
+    pictures = {}
+    for name, others in made.items():
+        pair = [density(these.flatten(1), low - room, high + room, side) for these in (points, others)]
+        pictures[name] = torch.stack(pair).view(1, 2, 1, side, side)
+    return pictures
 
 
 def _interpolations(model: "Model", images: Tensor) -> Tensor:

@@ -19,7 +19,10 @@ from tests.program import assert_refused, genlab
         (["model=wgan", "model.clip=-1"], "clip must be above 0, and -1.0 is not; null clips nothing."),
         (["model=wgan-gp", "model.penalty=-1"], "penalty must be at least 0, and -1.0 is not."),
         (["model=gan", "model.loss=wassertein"], "and 'wassertein' is not. Did you mean 'wasserstein'?"),
-        (["model=gan", "model.augment=[colour]"], "some of color, translation, cutout, and ['colour'] is not."),
+        (
+            ["model=gan", "model.augment=[colour]"],
+            "a list of any of color, translation, cutout, and ['colour'] is not.",
+        ),
         (["model=gan", "data=gaussian", "model.augment=[cutout]"], "augment changes images, and these are points;"),
         (["model=gan", "model.label_smoothing=1"], "label_smoothing must be below 1, and 1.0 is not."),
         (["model=gan", "model.label_smoothing=0.1", "model.loss=hinge"], "label_smoothing goes with non-saturating, "),
