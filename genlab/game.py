@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from genlab.density import density
 
 Batch = dict[str, Tensor]
-"""`image`: floats in [0, 1], N x C x H x W; `label`: integers, where the data has labels."""
+"""`image`: floats in [0, 1], N x C x H x W; `label`: integers, where the data has labels.
+
+What a turn leaves in it, without a gradient, the later turns of the same step find there.
+"""
 
 Terms = dict[str, Tensor]
 """`loss` is lowered; every other entry is only shown. All are scalars."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genlab.game import Shape
+from genlab.game import Shape, Turn
 from genlab.models.critic import Critic, CriticNormalization, gradient_penalty, squared_gradient
 from genlab.models.gan import GAN
 from genlab.networks.convolutional import Resnet
@@ -109,13 +109,17 @@ def test_penalties_come_on_top_of_the_loss_with_their_weights() -> None:
     torch.testing.assert_close(both["loss"], penalised["loss"] + 0.3 * 4 * both["r1"])
 
 
+def critic_turn(model: GAN, step: int) -> Turn:
+    return next(turn for turn in model.turns(step) if turn.player == "critic")
+
+
 def test_r1_comes_in_every_so_manieth_step_and_only_second_gradients_are_eager() -> None:
     lazy = tiny_gan(r1=0.5, r1_every=3)
-    critics = [lazy.turns(step)[0] for step in range(7)]
+    critics = [critic_turn(lazy, step) for step in range(7)]
     assert [turn.loss == lazy.smooth_critic_loss for turn in critics] == [True, False, False, True, False, False, True]
     assert [turn.eager for turn in critics] == [True, False, False, True, False, False, True]
-    assert tiny_gan(penalty=1.0).turns(1)[0].eager
-    assert not tiny_gan().turns(0)[0].eager
+    assert critic_turn(tiny_gan(penalty=1.0), 1).eager
+    assert not critic_turn(tiny_gan(), 0).eager
 
 
 def test_the_critics_loss_in_the_journal_is_the_mean_of_all_moves_with_r1_and_without(tmp_path: Path) -> None:
@@ -175,14 +179,15 @@ def test_after_each_of_its_moves_every_weight_of_the_critic_lies_within_the_clip
 # Whose move it is.
 
 
-@pytest.mark.parametrize(("mover", "number"), [("critic", 0), ("generator", 1)])
-def test_a_move_leaves_the_other_players_weights_and_gradients_alone(mover: str, number: int) -> None:
+@pytest.mark.parametrize("mover", ["critic", "generator"])
+def test_a_move_leaves_the_other_players_weights_and_gradients_alone(mover: str) -> None:
     torch.manual_seed(0)
     model = GAN(shape=Shape(1, 8, 8), classes=0, network=Dcgan(width=4, most=8), latent_dim=3)
     settings = PlayerSettings(rate=0.01)
     player = Players(model, {"critic": settings, "generator": settings}, 5).give_floor(mover)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    player.move(model.turns(0)[number].loss(batch(Shape(1, 8, 8)))["loss"], 0)
+    (turn,) = (turn for turn in model.turns(0) if turn.player == mover)
+    player.move(turn.loss(batch(Shape(1, 8, 8)))["loss"], 0)
     for name, weight in model.named_parameters():
         assert torch.equal(weight, before[name]) == (not name.startswith(mover)), name
         assert weight.grad is None, name
@@ -250,3 +255,20 @@ def test_batch_normalisation_of_the_critic_gives_place_to_what_is_said(
     together, alone = model.critic(images, None)[:2], model.critic(images[:2], None)
     assert torch.allclose(together, alone, atol=1e-5) == (normalization != "batch")
     assert model.critic.normalizes_batches == (normalization == "batch")
+
+
+def test_where_each_moves_once_the_critic_judges_what_the_generator_has_just_made() -> None:
+    model, images = tiny_gan(), batch()
+    made: list[Tensor] = []
+    model.generator.register_forward_hook(lambda *given: made.append(given[2].detach().tanh()))
+    judged: list[Tensor] = []
+    model.critic.register_forward_hook(lambda *given: judged.append(given[1][0].detach()))
+    for turn in model.turns(0):
+        turn.loss(images)
+    assert len(made) == 1
+    assert set(images) == {"image", "label"}
+    # The generator's turn judges the fakes; the critic's the real ones, and then the fakes again.
+    assert torch.equal(judged[0], made[0])
+    assert torch.equal(judged[1], 2 * images["image"] - 1)
+    assert torch.equal(judged[2], made[0])
+    assert not judged[2].requires_grad

@@ -51,20 +51,32 @@ def test_what_the_worked_players_make_and_say_comes_out_digit_by_digit(monkeypat
     close(model.validate({"image": REAL})["loss"], [0.82973744])
 
 
+MOVED = {
+    "critic": {"critic.encoder.1.weight": [1.00964176], "critic.encoder.1.bias": [-1.99639487]},
+    "generator": {"generator.0.weight": [0.50096609], "generator.0.bias": [0.00866658]},
+}
+
+
 def test_one_step_of_each_worked_player_comes_out_digit_by_digit(monkeypatch: pytest.MonkeyPatch) -> None:
-    moved = {
-        "critic": {"critic.encoder.1.weight": [1.00964176], "critic.encoder.1.bias": [-1.99639487]},
-        "generator": {"generator.0.weight": [0.50096609], "generator.0.bias": [0.00866658]},
-    }
     turns = [(turn.player, number) for number, turn in enumerate(worked(monkeypatch).turns(0))]
-    assert [player for player, _ in turns] == ["critic", "generator"]
+    assert [player for player, _ in turns] == ["generator", "critic"]
     for name, number in turns:
         model = worked(monkeypatch)  # Both from the starting point.
-        players = Players(model, dict.fromkeys(moved, PlayerSettings(optimizer="sgd", rate=0.01)), 1)
+        players = Players(model, dict.fromkeys(MOVED, PlayerSettings(optimizer="sgd", rate=0.01)), 1)
         mover = players.give_floor(name)
         mover.move(model.turns(0)[number].loss({"image": REAL})["loss"], 0)
         for weight, value in model.state_dict().items():
-            close(value, moved[name].get(weight, START[weight]))
+            close(value, MOVED[name].get(weight, START[weight]))
+
+
+def test_a_whole_step_moves_both_worked_players_from_the_starting_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = worked(monkeypatch), {"image": REAL}
+    players = Players(model, dict.fromkeys(MOVED, PlayerSettings(optimizer="sgd", rate=0.01)), 1)
+    for turn in model.turns(0):
+        # The critic judges what the generator made before it moved, and the generator met the critic before it moved.
+        players.give_floor(turn.player).move(turn.loss(batch)["loss"], 0)
+    for name, value in model.state_dict().items():
+        close(value, {**MOVED["critic"], **MOVED["generator"]}[name])
 
 
 def trained(folder: Path, steps: int) -> tuple[Tensor, Tensor]:

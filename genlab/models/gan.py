@@ -58,7 +58,7 @@ class GAN(Model):
             raise ConfigError(_NO_BATCHES)
 
     def players(self) -> dict[str, nn.Module]:
-        """The critic moves first."""
+        """The critic and the generator."""
         return {"critic": self.critic, "generator": self.generator}
 
     def averaged(self) -> nn.Module:
@@ -66,14 +66,17 @@ class GAN(Model):
         return self.generator
 
     def turns(self, step: int) -> list[Turn]:
-        """The critic's moves, then the generator's; the critic pays for R1 once in `r1_every` steps."""
+        """The critic's moves, then the generator's; the critic pays for R1 once in `r1_every` steps.
+
+        Where each moves once the generator begins, and leaves in the batch what it made for the critic to judge: it
+        need not make images twice, which is up to half of a step.
+        """
         smooth = bool(self.r1) and step % self.r1_every == 0
         loss = self.smooth_critic_loss if smooth else self.critic_loss
         after = self.clip_weights if self.clip else None
-        return [
-            Turn("critic", loss, times=self.critic_turns, after=after, eager=smooth or bool(self.penalty)),
-            Turn("generator", self.generator_loss),
-        ]
+        critic = Turn("critic", loss, times=self.critic_turns, after=after, eager=smooth or bool(self.penalty))
+        generator = Turn("generator", self.generator_loss)
+        return [generator, critic] if self.critic_turns == 1 else [critic, generator]
 
     def critic_loss(self, batch: Batch) -> Terms:
         """Real images shall score high, the generator's low."""
@@ -87,6 +90,7 @@ class GAN(Model):
         """What the generator makes shall score high."""
         labels = self._labels(batch)
         made = self._make(self._noise_for(batch), labels)
+        batch["made"] = made.detach()
         return {"loss": self.adversarial.generator(self._judge(made, labels))}
 
     def clip_weights(self) -> None:
@@ -129,7 +133,7 @@ class GAN(Model):
 
     def _critic_terms(self, batch: Batch, smooth: bool) -> Terms:
         real, labels = self._inside(batch["image"]), self._labels(batch)
-        fake = self._make(self._noise_for(batch), labels)
+        fake = batch.pop("made") if "made" in batch else self._make(self._noise_for(batch), labels)
         if smooth:
             real = real.detach().requires_grad_()
         real_scores = self._judge(real, labels)
