@@ -78,7 +78,7 @@ def open_model(there: Run) -> Model:
     model.load_state_dict(checkpoint.fitted(found, "model", model.state_dict()))
     if average := found.part("average"):
         model.averaged().load_state_dict(average)
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:

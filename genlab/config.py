@@ -108,14 +108,14 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
     files = plain.get("plugins", list(plugins))
     free = {key: plain[key] for key in plain if key in ("seed", "device", "run")}
     typed = check("genlab", _top, {**free, "best": best, "plugins": files})
-    trainer = dict(plain["trainer"])
-    if trainer.get("average") is None:
-        trainer["average"] = average
+    trainer = _typed("trainer", TrainerSettings, plain["trainer"])
+    if trainer.average is None:
+        trainer = _typed("model", TrainerSettings, {**plain["trainer"], "average": average})
     return Config(
         model=model,
         data=data,
         loading=_typed("data", LoadingSettings, loading),
-        trainer=_typed("trainer", TrainerSettings, trainer),
+        trainer=trainer,
         players={name: _typed(f"player {name!r}", PlayerSettings, settings) for name, settings in players.items()},
         plain={**plain, "plugins": files},
         **typed,

@@ -122,7 +122,7 @@ class Decodes(Protocol):
 
 @runtime_checkable
 class Samples(Protocol):
-    """Can make new images."""
+    """Can make new images; of the classes that the labels say, where it knows classes."""
 
     def sample(self, count: int, labels: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor: ...
 

@@ -218,6 +218,19 @@ def test_the_state_of_a_model_makes_another_its_equal(recipe: Recipe, shape: Sha
         assert torch.equal(*given), name
 
 
+@pytest.mark.parametrize("points", [Shape(1, 1, 1), Shape(1, 1, 2)])
+@pytest.mark.parametrize(("name", "setting"), [("gan", "seed=1"), ("vae", "model.likelihood=gaussian")])
+def test_points_are_shown_where_they_lie(name: str, setting: str, points: Shape) -> None:
+    model = build_model(compose([f"model={name}", setting]), points, 0).eval()
+    with torch.no_grad():
+        shown = model.show(batch(points, count=20))
+    assert set(shown) == {"samples"} | ({"reconstructions"} if name == "vae" else set())
+    for grid in shown.values():
+        assert grid.shape[:3] == (1, 2, 1)
+        assert ((grid >= 0) & (grid <= 1)).all()
+        assert grid.min() < 0.5 < grid.max()
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_batch_of_few_images_can_be_shown(count: int) -> None:
     for model in (tiny_vae(), denoiser()):

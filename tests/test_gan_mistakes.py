@@ -26,10 +26,15 @@ from tests.program import assert_refused, genlab
         (["model=gan", "data=gaussian", "model.augment=[cutout]"], "augment changes images, and these are points;"),
         (["model=gan", "model.label_smoothing=1"], "label_smoothing must be below 1, and 1.0 is not."),
         (["model=gan", "model.label_smoothing=0.1", "model.loss=hinge"], "label_smoothing goes with non-saturating, "),
-        (["model=dcgan", "model.penalty=10"], "set critic_normalization to layer or none."),
-        (["model=dcgan", "model.r1=1"], "set critic_normalization to layer or none."),
+        (["model=dcgan", "model.penalty=10"], "set model.critic_normalization=layer or none."),
+        (["model=dcgan", "model.r1=1"], "set model.critic_normalization=layer or none."),
         (["model=gan", "model.best=fid"], "(loss, real_accuracy, fake_accuracy, diversity), and 'fid' is not."),
         (["model=gan", "model.players.critik.rate=1"], "no player 'critik'. Did you mean 'critic'?"),
+        (["model=gan", "model.average=1"], "model: average must be at least 0 and below 1, and 1.0 is not."),
+        (
+            ["model=wgan", "model.spectral_norm=true"],
+            "clip and spectral_norm both bound the critic; set model.clip=null",
+        ),
         (["model=gan", "trainer.average=1"], "average must be at least 0 and below 1, and 1.0 is not."),
     ],
 )

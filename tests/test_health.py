@@ -2,16 +2,21 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import Tensor
 from torch.nn import functional
 
+from genlab.game import Shape
 from genlab.models.adversarial import LOSSES
 from genlab.models.gan import GAN, diversity
-from genlab.models.health import Line, diagnosis
+from genlab.models.health import COLLAPSED, WON, Line, collapsed, won
+from genlab.networks import Network
+from genlab.networks.convolutional import Conv
 from genlab.networks.mlp import Mlp
 from genlab.training import checkpoint
 from genlab.training.journal import Journal
@@ -28,7 +33,7 @@ def mean_distance(images: Tensor) -> float:
 
 
 def test_diversity_is_the_mean_distance_of_samples_over_that_of_real_images() -> None:
-    samples, real = torch.rand(7, 2, 3, 4), 2 * torch.rand(9, 2, 3, 4)
+    samples, real = torch.rand(9, 2, 3, 4), 2 * torch.rand(9, 2, 3, 4)
     assert float(diversity(samples, real)) == pytest.approx(mean_distance(samples) / mean_distance(real), rel=1e-5)
 
 
@@ -38,10 +43,28 @@ def test_diversity_is_1_for_the_same_images_and_nothing_for_one_image_again_and_
     assert float(diversity(images[:1].expand(30, -1, -1, -1), images)) == pytest.approx(0, abs=1e-3)
 
 
-def test_diversity_of_one_image_says_nothing_against_it_and_that_of_equal_ones_is_finite() -> None:
+def test_with_labels_diversity_is_between_images_of_one_class() -> None:
+    labels = torch.arange(12) % 3
+    real, noise = torch.rand(12, 1, 4, 4), torch.rand(12, 1, 4, 4)
+    # A generator that makes one image a class, whatever the noise.
+    one_each = noise[labels]
+    assert float(diversity(one_each, real)) > 0.5
+    assert float(diversity(one_each, real, labels)) == pytest.approx(0, abs=1e-3)
+    within = [
+        sum(float((a - b).norm()) for k in range(3) for a, b in itertools.combinations(these[labels == k].double(), 2))
+        for these in (noise, real)
+    ]
+    assert float(diversity(noise, real, labels)) == pytest.approx(within[0] / within[1], rel=1e-5)
+    # Where no class is there twice, all pairs count.
+    assert float(diversity(noise, real, torch.arange(12))) == pytest.approx(float(diversity(noise, real)), rel=1e-5)
+
+
+def test_diversity_of_equal_real_images_is_finite_and_of_a_single_one_there_is_none() -> None:
     one = torch.rand(1, 1, 8, 8)
-    assert float(diversity(one, one)) == 1
     assert diversity(torch.rand(3, 1, 8, 8), one.expand(3, -1, -1, -1)).isfinite()
+    model = GAN(shape=TINY, classes=0, network=Mlp(hidden=[3]), latent_dim=2).eval()
+    assert "diversity" in model.validate(batch(count=2))
+    assert "diversity" not in model.validate(batch(count=1))
 
 
 def test_what_is_validated_is_the_critics_loss_without_what_smooths_it_and_the_diversity() -> None:
@@ -78,7 +101,8 @@ def moves(real: list[float], fake: list[float], apart: int = 500) -> list[Line]:
     ("lines", "said"),
     [
         (validations([0.1, 0.1, 0.1]), "collapsed"),
-        (validations([1.0, 0.1, 0.0, 0.19]), "collapsed"),
+        (validations([1.0, 0.1, 0.0, 0.1]), "collapsed"),
+        (validations([0.11, 0.12, 0.14, 0.16, 0.17]), None),  # slow, and on its way
         (validations([0.1, 0.1], apart=2000), None),  # too few
         (validations([0.1] * 9, apart=100), None),  # too short a time
         (validations([0.1] * 11, apart=100), "collapsed"),
@@ -101,14 +125,16 @@ def moves(real: list[float], fake: list[float], apart: int = 500) -> list[Line]:
 def test_a_game_is_ill_where_its_newest_lines_were_bad_for_a_thousand_steps(
     lines: list[Line], said: str | None
 ) -> None:
-    found = diagnosis(lines, judges_single_images=True)
+    model = GAN(shape=TINY, classes=0, network=Mlp(hidden=[]), latent_dim=1)
+    found = model.diagnose(lines)
     assert (found is None) == (said is None)
-    assert said is None or f" has {said}" in str(found)
+    assert said is None or str(found).startswith({"collapsed": COLLAPSED, "won": WON}[said])
 
 
 def test_lines_of_the_other_split_between_do_not_hide_it() -> None:
     lines = [line for pair in zip(validations([0.1] * 3), moves([0.5] * 3, [0.5] * 3), strict=True) for line in pair]
-    assert "collapsed" in str(diagnosis(lines, judges_single_images=True))
+    assert collapsed(lines)
+    assert not won(lines)
 
 
 def test_a_journal_with_a_line_for_every_step_still_holds_what_was_validated_long_ago(tmp_path: Path) -> None:
@@ -118,14 +144,38 @@ def test_a_journal_with_a_line_for_every_step_still_holds_what_was_validated_lon
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     journal = Journal(tmp_path, 3000, {}, {})
     journal.close()
-    assert "collapsed" in str(diagnosis(journal.recent, judges_single_images=True))
+    assert collapsed(journal.recent)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_critic_of_distances_never_wins_and_any_other_can(name: str) -> None:
     model = GAN(shape=TINY, classes=0, network=Mlp(hidden=[]), latent_dim=1, loss=name)  # type: ignore[arg-type]
     assert (model.diagnose(moves([1.0] * 5, [1.0] * 5)) is None) == (name == "wasserstein")
-    assert "collapsed" in str(model.diagnose(validations([0.1] * 5)))
+    assert str(model.diagnose(validations([0.1] * 5))).startswith(COLLAPSED)
+
+
+BAD = {"collapsed": validations([0.1] * 5), "won": moves([1.0] * 5, [1.0] * 5)}
+
+
+@pytest.mark.parametrize("state", BAD)
+@pytest.mark.parametrize("shape", [TINY, Shape(1, 1, 2), Shape(3, 16, 16)])
+@pytest.mark.parametrize("network", [Mlp(hidden=[3]), Conv(width=4)])
+def test_what_it_says_to_try_is_a_game_that_can_be_played(state: str, shape: Shape, network: Network) -> None:
+    settings = {"shape": shape, "classes": 0, "network": network, "latent_dim": 2}
+    advice = str(GAN(**settings).diagnose(BAD[state])).partition(" Try ")[2]
+    tried = 0
+    for option in advice.split(" or "):
+        changes = dict(re.findall(r"model\.(\w+)=([\w.\[\]]*\w\]?)", option))
+        if changes:
+            GAN(**{**settings, **{name: yaml.safe_load(value) for name, value in changes.items()}})
+            tried += 1
+    assert tried
+
+
+def test_it_does_not_say_to_try_what_it_has() -> None:
+    smooth = GAN(shape=TINY, classes=0, network=Mlp(hidden=[]), latent_dim=1, r1=1.0, instance_noise=0.1)
+    assert "model.r1" not in str(smooth.diagnose(BAD["collapsed"]))
+    assert "model.instance_noise" not in str(smooth.diagnose(BAD["won"]))
 
 
 # Games that are played.
@@ -157,18 +207,18 @@ def test_a_collapsed_game_says_so_once_and_keeps_it_however_often_it_is_stopped(
     assert warnings_of(tmp_path / "mine") == {}
     parts.append(genlab(tmp_path, "resume", "mine", "trainer.steps=1200"))
     ((sentence, step),) = warnings_of(tmp_path / "mine").items()
-    assert sentence.startswith("The generator has collapsed")
+    assert sentence.startswith(COLLAPSED)
     assert step == 1200
     parts.append(genlab(tmp_path, "resume", "mine", "trainer.steps=1210"))
     assert warnings_of(tmp_path / "mine") == {sentence: 1200}
     assert [part.returncode for part in parts] == [0, 0, 0]
     assert [part.stdout.count(f"step 1,200: {sentence}\n") for part in parts] == [0, 1, 0]
-    assert (tmp_path / "mine" / "log.txt").read_text().count("The generator has collapsed") == 1
+    assert (tmp_path / "mine" / "log.txt").read_text().count(COLLAPSED) == 1
 
 
 def test_a_game_that_goes_well_is_not_warned_of(tmp_path: Path) -> None:
     done = genlab(tmp_path, *SMALL, "trainer.steps=1200", "run=mine")
     assert done.returncode == 0, done.stderr
     assert warnings_of(tmp_path / "mine") == {}
-    assert "has collapsed" not in done.stdout
-    assert "has won" not in done.stdout
+    assert COLLAPSED not in done.stdout
+    assert WON not in done.stdout

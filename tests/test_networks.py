@@ -224,7 +224,7 @@ def test_a_setting_out_of_range_is_refused(name: str, settings: dict[str, object
 @pytest.mark.parametrize("shape", [(1, 30, 30), (3, 9, 13), (1, 4, 4), (1, 20, 28), (1, 1, 2), (3, 48, 48)], ids=label)
 def test_dcgan_refuses_images_that_do_not_halve_to_4_or_7(shape: Size) -> None:
     for part in (lambda: Dcgan().encoder(shape, 1), lambda: Dcgan().decoder(100, shape)):
-        with pytest.raises(ValueError, match=f"and {shape[1]}x{shape[2]} cannot be; take 16, 28"):
+        with pytest.raises(ValueError, match=f"and {shape[1]}x{shape[2]} cannot be; take such as 16, 28"):
             part()
 
 

@@ -10,7 +10,7 @@ from genlab.game import Batch, Model, Shape, Terms, Turn
 from genlab.models.adversarial import LOSSES, LossName
 from genlab.models.critic import Condition, Critic, CriticNormalization, gradient_penalty, squared_gradient
 from genlab.models.differentiable_augmentation import Change, changed
-from genlab.models.health import Line, diagnosis
+from genlab.models.health import COLLAPSED, WON, Line, collapsed, won
 from genlab.networks import Network
 from genlab.networks.network import at_least
 from genlab.registry import ConfigError
@@ -46,7 +46,7 @@ class GAN(Model):
         super().__init__()
         at_least(1, latent_dim=latent_dim, critic_turns=critic_turns, r1_every=r1_every)
         at_least(0, penalty=penalty, r1=r1, label_smoothing=label_smoothing, instance_noise=instance_noise)
-        _check(shape, classes, condition, loss, clip, label_smoothing, augment)
+        _check(shape, classes, condition, loss, clip, spectral_norm, label_smoothing, augment)
         self.latent_dim, self.shape, self.classes = latent_dim, shape, classes if condition != "none" else 0
         self.adversarial, self.label_smoothing = LOSSES[loss], label_smoothing
         self.critic_turns, self.clip, self.penalty = critic_turns, clip, penalty
@@ -100,15 +100,27 @@ class GAN(Model):
             weight.clamp_(-self.clip, self.clip)
 
     def validate(self, batch: Batch) -> Terms:
-        """The critic's loss on images it never saw, without what smooths it, and how much the samples differ."""
+        """The critic's loss on images it never saw, without what smooths it, and how much the samples differ.
+
+        A critic with batch normalisation judges by its running statistics here, and is less sure than while it trains.
+        """
         real, labels = self._inside(batch["image"]), self._labels(batch)
         fake = self._make(self._noise_for(batch), labels)
         terms = self._versus(self._judge(real, labels), self._judge(fake, labels))
-        return {**terms, "diversity": diversity(fake, real)}
+        # Of a single image there is nothing to say.
+        return {**terms, "diversity": diversity(fake, real, labels)} if len(real) > 1 else terms
 
     def diagnose(self, lines: Sequence[Line]) -> str | None:
-        """Whether the generator has collapsed, or the critic has won."""
-        return diagnosis(lines, judges_single_images=self.adversarial.boundary is not None)
+        """Whether the generator has collapsed, or the critic has won; with what this game has not tried."""
+        if collapsed(lines):
+            layer = " model.critic_normalization=layer" if self.critic.normalizes_batches else ""
+            smooth = [] if self.r1 or self.penalty else [f"model.r1=1{layer}"]
+            return f"{COLLAPSED} Try {' or '.join(['another rate of the generator', *smooth])}."
+        if self.adversarial.boundary is not None and won(lines):
+            noise = [] if self.instance_noise else ["model.instance_noise=0.1"]
+            changes = [] if self.augment or self.shape.points else ["model.augment=[translation]"]
+            return f"{WON} Try {' or '.join(['a lower rate of the critic', *noise, *changes])}."
+        return None
 
     def sample(self, count: int, labels: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """Images of new noise; of the classes that are given, or of classes drawn with the noise."""
@@ -119,10 +131,12 @@ class GAN(Model):
             # The last number says which: so many rows give the same classes however they are split.
             share = torch.special.ndtr(drawn[:, -1])
             labels = (share * self.classes).long().clamp(max=self.classes - 1)
+        if len(labels) != count:
+            raise ConfigError(f"{count} samples want as many labels, and there are {len(labels)}.")
         return self._outside(self._make(drawn[:, :-1], labels.to(drawn.device)))
 
     def show(self, batch: Batch) -> dict[str, Tensor]:
-        """Where it is told the class: a row of samples a class, each column of the same noise."""
+        """Where it is told the class: a row of samples for each of the first 16, each column of the same noise."""
         if not self.classes or self.shape.points:
             return super().show(batch)
         rows, columns = min(self.classes, 16), 8
@@ -182,16 +196,18 @@ class GAN(Model):
         return images if self.shape.points else (images + 1) / 2
 
 
-def diversity(samples: Tensor, real: Tensor) -> Tensor:
-    """The mean distance between two samples over that between two real images; 1 where there are no two."""
-    if len(real) < 2:
-        return torch.ones((), device=real.device)
-    return _spread(samples) / _spread(real).clamp_min(1e-12)
+def diversity(samples: Tensor, real: Tensor, labels: Tensor | None = None) -> Tensor:
+    """The mean distance between two samples over that between two real images, of one class where there are labels."""
+    others = ~torch.eye(len(real), dtype=torch.bool, device=real.device)
+    if labels is not None:
+        alike = others & (labels.unsqueeze(0) == labels.unsqueeze(1))
+        others = torch.where(alike.any(), alike, others)
+    return _spread(samples, others) / _spread(real, others).clamp_min(1e-12)
 
 
-def _spread(images: Tensor) -> Tensor:
+def _spread(images: Tensor, pairs: Tensor) -> Tensor:
     flat = images.float().flatten(1)
-    return torch.cdist(flat, flat).sum() / (len(flat) * (len(flat) - 1))
+    return (torch.cdist(flat, flat) * pairs).sum() / pairs.sum()
 
 
 def _check(
@@ -200,18 +216,23 @@ def _check(
     condition: Condition,
     loss: LossName,
     clip: float | None,
+    spectral_norm: bool,
     label_smoothing: float,
     augment: tuple[Change, ...],
 ) -> None:
     """What does not go together, or not with the data."""
     if clip is not None and clip <= 0:
         raise ConfigError(f"clip must be above 0, and {clip} is not; null clips nothing.")
+    if clip and spectral_norm:
+        raise ConfigError(
+            "clip and spectral_norm both bound the critic; set model.clip=null or model.spectral_norm=false."
+        )
     if label_smoothing >= 1:
         raise ConfigError(f"label_smoothing must be below 1, and {label_smoothing} is not.")
     if label_smoothing and not LOSSES[loss].labelled:
-        raise ConfigError(f"label_smoothing goes with {_LABELLED}; set it to 0 with {loss}.")
+        raise ConfigError(f"label_smoothing goes with {_LABELLED}; set model.label_smoothing=0 with {loss}.")
     if augment and shape.points:
-        raise ConfigError("augment changes images, and these are points; set it to [].")
+        raise ConfigError("augment changes images, and these are points; set model.augment=[].")
     if condition != "none" and not classes:
         raise ConfigError(_NO_LABELS)
 
@@ -219,9 +240,9 @@ def _check(
 _LABELLED = ", ".join(name for name, loss in LOSSES.items() if loss.labelled)
 _NO_LABELS = (
     "it is told the class of each image, and this data has no labels. Take data with labels, such as fashion-mnist "
-    "(of a folder, data.labels=folder), or condition=none."
+    "(of a folder, data.labels=folder), or model.condition=none."
 )
 _NO_BATCHES = (
     "penalty and r1 are of the slope of one image's score, and with batch normalisation it depends on all images "
-    "of a batch; set critic_normalization to layer or none."
+    "of a batch; set model.critic_normalization=layer or none."
 )

@@ -7,28 +7,32 @@ Line = Mapping[str, Any]
 
 _SAME, _SURE = 0.2, 0.99
 _LINES, _STEPS = 3, 1000
-_COLLAPSED = (
-    "The generator has collapsed: its samples differ less than a fifth as much as real images do. "
-    "Try a lower rate of the generator, model.r1=1 or model=wgan-gp."
+COLLAPSED = (
+    "The generator's samples are nearly all the same: they differ less than a fifth as much as real images do, "
+    "and they do not grow apart."
 )
-_WON = (
+WON = (
     "The critic has won: it tells real images from the generator's more than 99 times in 100, which teaches the "
-    "generator little. Try a lower rate of the critic, model.instance_noise=0.1 or model.augment=[translation]."
+    "generator little."
 )
 
 
-def diagnosis(lines: Sequence[Line], judges_single_images: bool) -> str | None:
-    """One sentence where the newest lines of a journal have been bad for a while, with what to try; else None."""
-    if _lasts(lines, "validation", _collapsed):
-        return _COLLAPSED
-    return _WON if judges_single_images and _lasts(lines, "train", _won) else None
+def collapsed(lines: Sequence[Line]) -> bool:
+    """Whether the samples have long been alike, and are no less so than they were; at the start they always are."""
+    spreads = [line["diversity"] for line in _lasting(lines, "validation", _alike)]
+    return bool(spreads) and spreads[-1] <= 1.05 * spreads[0]
 
 
-def _collapsed(line: Line) -> bool:
+def won(lines: Sequence[Line]) -> bool:
+    """Whether the critic has long been right about nearly all images."""
+    return bool(_lasting(lines, "train", _sure))
+
+
+def _alike(line: Line) -> bool:
     return _figure(line, "diversity", 1.0) < _SAME
 
 
-def _won(line: Line) -> bool:
+def _sure(line: Line) -> bool:
     return min(_figure(line, f"critic/{kind}_accuracy", 0.0) for kind in ("real", "fake")) > _SURE
 
 
@@ -37,12 +41,9 @@ def _figure(line: Line, name: str, otherwise: float) -> float:
     return value if isinstance(value, float) else otherwise
 
 
-def _lasts(lines: Sequence[Line], split: str, bad: Callable[[Line], bool]) -> bool:
-    """Whether the newest lines of a split are bad, enough of them and far enough apart."""
-    steps = list[int]()
-    for line in reversed(lines):
-        if line["split"] == split:
-            if not bad(line):
-                break
-            steps.append(line["step"])
-    return len(steps) >= _LINES and steps[0] - steps[-1] >= _STEPS
+def _lasting(lines: Sequence[Line], split: str, bad: Callable[[Line], bool]) -> list[Line]:
+    """The newest lines of a split from when they became bad, if there are enough of them and far enough apart."""
+    chosen = [line for line in lines if line["split"] == split]
+    since = next((place for place in range(len(chosen), 0, -1) if not bad(chosen[place - 1])), 0)
+    found = chosen[since:]
+    return found if len(found) >= _LINES and found[-1]["step"] - found[0]["step"] >= _STEPS else []

@@ -42,7 +42,7 @@ class Dcgan:
         if not halvings or not exact or min(sizes[-1][1:]) not in (4, 7):
             raise ValueError(
                 f"dcgan halves images until they are 4 or 7 pixels a side, and {height}x{width} cannot be; "
-                "take 16, 28, 32, 56, 64, 112 or 128 pixels, or model/network=resnet for others, mlp-deep for points."
+                "take such as 16, 28, 32, 64 or 128 pixels, or model/network=resnet for others, mlp-deep for points."
             )
         return sizes
 

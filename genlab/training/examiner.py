@@ -48,20 +48,25 @@ class Examiner:
         with self.looking():
             terms = self.model.validate(self.gallery)
         if best and best not in terms:
-            raise ConfigError(f"best must be a figure of the validation ({', '.join(terms)}), and {best!r} is not.")
+            raise ConfigError(
+                f"best must be a figure of the validation, the lowest of which is the best ({', '.join(terms)}), "
+                f"and {best!r} is not."
+            )
 
     def measure(self, split: str) -> Figures:
         """The model's own terms, averaged over every image of a split; nothing where there is no such split."""
         if split not in self.loaders:
             return {}
         totals: dict[str, Tensor] = {}
+        counts: dict[str, int] = {}
         with self.looking():
             for number, batch in enumerate(self.loaders[split].once()):
                 reseed(self.engine.device, self.seed, split, number)
                 for name, value in self.model.validate(self.engine.arrange(batch)).items():
                     weighted = value * len(batch["image"])
                     totals[name] = totals[name] + weighted if name in totals else weighted
-        return {name: float(total) / self.loaders[split].count for name, total in totals.items()}
+                    counts[name] = counts.get(name, 0) + len(batch["image"])
+        return {name: float(total) / counts[name] for name, total in totals.items()}
 
     def pictures(self) -> dict[str, Tensor]:
         """The model's pictures, of fixed images and fixed noise."""
