@@ -51,6 +51,8 @@ benchmark: setup ## measure start, memory, speed, quality and loading; ROOT=FOLD
 	$(BIN)/python -m benchmarks.quality $(ROOT)
 	$(BIN)/python -m benchmarks.loading
 	$(BIN)/python -m benchmarks.folder
+	$(BIN)/python -m benchmarks.adversarial_speed
+	$(BIN)/python -m benchmarks.adversarial $(or $(ROOT),null)
 
 .PHONY: clean
 clean: ## remove .venv and caches; outputs/ stays

@@ -69,7 +69,7 @@ class GAN(Model):
         """The critic's moves, then the generator's; the critic pays for R1 once in `r1_every` steps.
 
         Where each moves once the generator begins, and leaves in the batch what it made for the critic to judge: it
-        need not make images twice, which is up to half of a step.
+        need not make images twice, which with a large generator is a quarter of a step.
         """
         smooth = bool(self.r1) and step % self.r1_every == 0
         loss = self.smooth_critic_loss if smooth else self.critic_loss
