@@ -17,7 +17,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_of_two_that_begin_in_one_folder_one_trains_and_the_other_touches_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "genlab", "train", *TINY, "trainer.steps=2000", "run=mine"]
+    command = [sys.executable, "-m", "genlab", "train", *TINY, "trainer.steps=300", "run=mine"]
     both = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=120)[1] for process in both]
     codes = sorted(process.returncode for process in both)
@@ -25,7 +25,7 @@ def test_of_two_that_begin_in_one_folder_one_trains_and_the_other_touches_nothin
     assert codes in ([0, 0], [0, 2])
     assert codes == [0, 0] or any("is being trained by another process" in text for text in said)
     assert {"config.yaml", "run.json", "metrics.jsonl"} <= {path.name for path in (tmp_path / "mine").iterdir()}
-    assert genlab(tmp_path, "resume", "mine", "trainer.steps=2001").returncode == 0
+    assert genlab(tmp_path, "resume", "mine", "trainer.steps=301").returncode == 0
 
 
 def test_a_budget_that_is_refused_changes_nothing(place: Path) -> None:
