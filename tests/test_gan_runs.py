@@ -108,9 +108,15 @@ def test_after_a_stop_the_average_samples_bit_for_bit_what_it_would_have_sampled
             assert torch.equal(run.model.state_dict()[name], value), name
 
 
-def test_a_gan_that_was_killed_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    long = [*TINY_DCGAN, *OFTEN[:2], "trainer.steps=80", "trainer.validate_every=60", "trainer.checkpoint_every=10"]
-    long += ["model.r1=1", "model.r1_every=7", "model.augment=[color,cutout]", "model.spectral_norm=true"]
+SMOOTH = ["model.r1=1", "model.r1_every=7", "model.augment=[color,cutout]", "model.spectral_norm=true"]
+KILLED = [pytest.param("dcgan", SMOOTH)]
+KILLED += [pytest.param(name, [], marks=pytest.mark.slow) for name in ("gan", "wgan", "wgan-gp", "cgan")]
+
+
+@pytest.mark.parametrize(("name", "settings"), KILLED)
+def test_a_gan_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, name: str, settings: list[str]) -> None:
+    long = [f"model={name}", "model/network=dcgan", *TINY_DCGAN[1:], *OFTEN[:2], *settings]
+    long += ["trainer.steps=80", "trainer.validate_every=60", "trainer.checkpoint_every=10"]
     assert genlab(tmp_path, "train", *long, "run=whole").returncode == 0
     command = [sys.executable, "-m", "genlab", "train", *long, "run=parts"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
