@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from genlab.registry import ConfigError
+from genlab.registry import ConfigError, schema
 from genlab.run import Run
 from genlab.training.console import clock, number
 from genlab.training.journal import read
@@ -53,7 +53,7 @@ def runs_table(runs: list[Run]) -> Table:
 
 def sets_table() -> Table:
     """The data sets: what each is, and whether it is here."""
-    from genlab.data import OFFERS
+    from genlab.data import OFFERS, SOURCES
     from genlab.overrides import described
 
     table = Table(header_style="bold", box=None, pad_edge=False)
@@ -61,8 +61,9 @@ def sets_table() -> Table:
         table.add_column(name, no_wrap=name != "what it is")
     for name, text in described("data"):
         offer = OFFERS.get(name)
-        there = "built in" if offer is None else "here" if offer.here() else f"download, {offer.megabytes:,} MB"
-        table.add_row(name, text, "yours" if name == "folder" else there, offer.licence if offer else "")
+        own = "yours" if name in SOURCES and "path" in schema(SOURCES[name]) else "built in"
+        there = own if offer is None else "here" if offer.here() else f"download, {offer.megabytes:,} MB"
+        table.add_row(name, text, there, offer.licence if offer else "")
     return table
 
 

@@ -16,6 +16,7 @@ from genlab.data.fashion_mini.make import make
 from genlab.data.images import SPLITS, Images
 from genlab.registry import ConfigError
 from tests.files import assert_splits_part
+from tests.program import genlab as genlab_program
 
 SHIPPED = Path(genlab.__file__).parent / "data/fashion_mini"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -29,6 +30,14 @@ def fashion() -> Images:
 @pytest.fixture(scope="module")
 def digits() -> Images:
     return SOURCES["digits"](validation=180, test=360)
+
+
+def test_the_list_of_data_says_where_each_set_is(tmp_path: Path) -> None:
+    done = genlab_program(tmp_path, "list", "data")
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()}
+    for name, where in {"folder": "yours", "faces": "built in", "ring": "built in", "mnist": "download, 12 MB"}.items():
+        assert where in rows[name], rows[name]
 
 
 def test_fashion_mini_has_1000_images_of_each_class_to_train_on_and_200_to_test_on(fashion: Images) -> None:
