@@ -8,13 +8,13 @@ channels-last.
 """
 
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+from benchmarks.rounds import compare
 
 ROUNDS, STEPS, WARM_UP, BATCH, IMAGES = 5, 70, 10, 64, 1500
 PLUGIN = Path(__file__).with_name("ordinary.py")
@@ -161,25 +161,6 @@ def draw(folder: Path) -> None:
 KINDS: dict[str, Callable[[str], float]] = {"plain": plain, "contiguous": contiguous, "bare": bare, "ours": ours}
 
 
-def main(folder: str) -> None:
-    """Print each round and the medians."""
-    rounds = []
-    for number in range(ROUNDS):
-        speeds = {}
-        for kind in KINDS:
-            command = [sys.executable, "-m", "benchmarks.adversarial_speed", folder, kind]
-            speeds[kind] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        rounds.append(speeds)
-        print(
-            f"round {number + 1}:",
-            ", ".join(f"{kind} {speed:,.1f} images/s" for kind, speed in speeds.items()),
-            flush=True,
-        )
-    for kind in ("plain", "contiguous", "bare"):
-        ratios = [speeds["ours"] / speeds[kind] for speeds in rounds]
-        print(f"ours / {kind}: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-
-
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         print(KINDS[sys.argv[2]](sys.argv[1]))
@@ -187,4 +168,4 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as place:
             os.environ["GENLAB_CACHE"] = f"{place}/cache"
             draw(Path(place) / "images")
-            main(f"{place}/images")
+            compare("benchmarks.adversarial_speed", f"{place}/images", KINDS, ROUNDS, ("plain", "contiguous", "bare"))

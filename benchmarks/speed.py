@@ -6,14 +6,14 @@ so that what else the machine does falls on all alike. A ratio is of one round; 
 that our engine makes, the ceiling.
 """
 
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+from benchmarks.rounds import compare
 
 ROUNDS, STEPS = 5, 4530
 
@@ -96,28 +96,9 @@ def _images(root: str):
 KINDS: dict[str, Callable[[str], float]] = {"plain": plain, "bare": bare, "tuned": tuned, "ours": ours}
 
 
-def main(root: str) -> None:
-    """Print each round and the medians."""
-    rounds = []
-    for number in range(ROUNDS):
-        speeds = {}
-        for kind in KINDS:
-            command = [sys.executable, "-m", "benchmarks.speed", root, kind]
-            speeds[kind] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        rounds.append(speeds)
-        print(
-            f"round {number + 1}:",
-            ", ".join(f"{kind} {speed:,.0f} images/s" for kind, speed in speeds.items()),
-            flush=True,
-        )
-    for kind in ("plain", "bare", "tuned"):
-        ratios = [speeds["ours"] / speeds[kind] for speeds in rounds]
-        print(f"ours / {kind}: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-
-
 if __name__ == "__main__":
     place = sys.argv[1] if len(sys.argv) > 1 else "null"
     if len(sys.argv) > 2:
         print(KINDS[sys.argv[2]](place))
     else:
-        main(place)
+        compare("benchmarks.speed", place, KINDS, ROUNDS, ("plain", "bare", "tuned"))
