@@ -9,8 +9,11 @@ import threading
 import warnings
 from pathlib import Path
 
+import torch
+
 from genlab.assembly import TABLES
 from genlab.cli import main
+from genlab.training import checkpoint
 
 # The smallest run that there is.
 TINY = ["data=digits", "trainer=smoke", "model.network.hidden=[8]", "trainer.batch_size=16"]
@@ -52,3 +55,23 @@ def assert_refused(done: Done, sentence: str) -> None:
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert done.returncode == 2
+
+
+def assert_resumed_exactly(folder: Path, *arguments: str) -> None:
+    """A run of ten steps and one that was stopped after five and resumed end bit for bit alike."""
+    for run, steps in (("one", 10), ("two", 5)):
+        done = genlab(folder, "train", *arguments, f"trainer.steps={steps}", f"run={run}")
+        assert done.returncode == 0, done.stderr
+    assert genlab(folder, "resume", "two", "trainer.steps=10").returncode == 0
+    assert_same_end(folder / "one", folder / "two", step=10)
+
+
+def assert_same_end(one: Path, two: Path, step: int) -> None:
+    """Both runs have come to this step with the same tensors, those of an average among them."""
+    ours, theirs = (checkpoint.newest(run / "checkpoints") for run in (one, two))
+    assert ours
+    assert theirs
+    assert ours.step == theirs.step == step
+    assert ours.tensors.keys() == theirs.tensors.keys()
+    assert any(name.startswith("average/") for name in ours.tensors)
+    assert [name for name, value in ours.tensors.items() if not torch.equal(value, theirs.tensors[name])] == []

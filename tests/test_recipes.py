@@ -3,11 +3,9 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from genlab.config import choices
-from genlab.training import checkpoint
-from tests.program import genlab
+from tests.program import assert_resumed_exactly
 
 ARCHITECTURES = [name for name in choices("model/network") if not name.endswith("-small")]
 RECIPES = [(model, network, "seed=0") for model in choices("model") for network in ARCHITECTURES]
@@ -26,14 +24,4 @@ def test_two_runs_of_five_steps_equal_one_of_ten(tmp_path: Path, model: str, net
         "trainer.average=0.9",
     ]
     recipe += ["trainer.validate_every=4", "trainer.checkpoint_every=3", "device=cpu"]
-    for run, steps in (("one", 10), ("two", 5)):
-        done = genlab(tmp_path, "train", *recipe, f"trainer.steps={steps}", f"run={run}")
-        assert done.returncode == 0, done.stderr
-    assert genlab(tmp_path, "resume", "two", "trainer.steps=10").returncode == 0
-    ours, theirs = (checkpoint.newest(tmp_path / run / "checkpoints") for run in ("one", "two"))
-    assert ours
-    assert theirs
-    assert ours.step == theirs.step == 10
-    assert ours.tensors.keys() == theirs.tensors.keys()
-    assert any(name.startswith("average/") for name in ours.tensors)
-    assert [name for name, value in ours.tensors.items() if not torch.equal(value, theirs.tensors[name])] == []
+    assert_resumed_exactly(tmp_path, *recipe)

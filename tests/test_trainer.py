@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from genlab.data.images import Images
 from genlab.registry import ConfigError, RunError
 from genlab.training import checkpoint
 from genlab.training.journal import read
@@ -208,3 +209,14 @@ def test_a_clipped_gradient_is_no_longer_than_the_clip(tmp_path: Path) -> None:
     Trainer(game, toy_images(), TrainerSettings(batch_size=4, steps=1), players).fit(tmp_path)
     for name, value in game.state_dict().items():
         assert math.isclose(float((value - before[name]).norm()), 0.001, rel_tol=0.01)
+
+
+def test_few_images_and_none_to_validate_by_are_enough(tmp_path: Path) -> None:
+    images = toy_images(20)
+    everything = {"train": torch.arange(20), "validation": torch.arange(0), "test": torch.arange(0)}
+    few = Images(images.pixels, everything)
+    game = seeded(ToyGame)
+    players = {name: PlayerSettings() for name in game.players()}
+    trainer = Trainer(game, few, TrainerSettings(batch_size=4, steps=1), players, best=None)
+    assert len(trainer.examiner.gallery["image"]) == 20
+    assert trainer.fit(tmp_path).state == "finished"

@@ -35,7 +35,7 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> GAN:
     return model
 
 
-def close(seen: Tensor, expected: list[float]) -> None:
+def assert_close(seen: Tensor, expected: list[float]) -> None:
     """Equal in all 8 digits, as far as float32 holds them."""
     torch.testing.assert_close(seen.detach().flatten(), torch.tensor(expected), rtol=2e-7, atol=6e-8)
 
@@ -43,12 +43,12 @@ def close(seen: Tensor, expected: list[float]) -> None:
 def test_what_the_worked_players_make_and_say_comes_out_digit_by_digit(monkeypatch: pytest.MonkeyPatch) -> None:
     model = worked(monkeypatch)
     fake = model.sample(4)
-    close(fake, [0.25, -0.15, 0.6, -0.4])
-    close(model.critic(REAL, None).sigmoid(), [0.52497919, 0.45016600, 0.57444252, 0.47502081])
-    close(model.critic(fake, None).sigmoid(), [0.14804720, 0.10433122, 0.19781611, 0.08317270])
-    close(model.critic_loss({"image": REAL})["loss"], [0.82973744])
-    close(model.generator_loss({"image": REAL})["loss"], [2.06941558])
-    close(model.validate({"image": REAL})["loss"], [0.82973744])
+    assert_close(fake, [0.25, -0.15, 0.6, -0.4])
+    assert_close(model.critic(REAL, None).sigmoid(), [0.52497919, 0.45016600, 0.57444252, 0.47502081])
+    assert_close(model.critic(fake, None).sigmoid(), [0.14804720, 0.10433122, 0.19781611, 0.08317270])
+    assert_close(model.critic_loss({"image": REAL})["loss"], [0.82973744])
+    assert_close(model.generator_loss({"image": REAL})["loss"], [2.06941558])
+    assert_close(model.validate({"image": REAL})["loss"], [0.82973744])
 
 
 MOVED = {
@@ -66,7 +66,7 @@ def test_one_step_of_each_worked_player_comes_out_digit_by_digit(monkeypatch: py
         mover = players.give_floor(name)
         mover.move(model.turns(0)[number].loss({"image": REAL})["loss"], 0)
         for weight, value in model.state_dict().items():
-            close(value, MOVED[name].get(weight, START[weight]))
+            assert_close(value, MOVED[name].get(weight, START[weight]))
 
 
 def test_a_whole_step_moves_both_worked_players_from_the_starting_point(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_a_whole_step_moves_both_worked_players_from_the_starting_point(monkeypa
         # The critic judges what the generator made before it moved, and the generator met the critic before it moved.
         players.give_floor(turn.player).move(turn.loss(batch)["loss"], 0)
     for name, value in model.state_dict().items():
-        close(value, {**MOVED["critic"], **MOVED["generator"]}[name])
+        assert_close(value, {**MOVED["critic"], **MOVED["generator"]}[name])
 
 
 def trained(folder: Path, steps: int) -> tuple[Tensor, Tensor]:

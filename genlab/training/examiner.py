@@ -39,7 +39,7 @@ class Examiner:
             if len(images.splits[split])
         }
         shown = "validation" if "validation" in self.loaders else "train"
-        count = 1024 if images.shape.points else 64
+        count = min(1024 if images.shape.points else 64, len(images.splits[shown]))
         shown_images = Loader(images, shown, count, device=engine.device, residence=residence)
         self.gallery = engine.arrange(next(shown_images.once()))
 
