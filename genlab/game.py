@@ -136,7 +136,11 @@ class Scores(Protocol):
 
 @runtime_checkable
 class Upscales(Protocol):
-    """Can enlarge images."""
+    """Can enlarge images of any size, `scale` times each way."""
+
+    scale: int
+    reach: int
+    """How far from a pixel, in pixels of the small image, lie those that its enlargement depends on."""
 
     def upscale(self, images: Tensor) -> Tensor: ...
 

@@ -11,11 +11,12 @@ PACKAGE = Path(genlab.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Each part may import from itself and from the parts that are listed with it, and from nothing else of ours.
-GROUND = {"registry", "randomness", "game"}
+GROUND = {"registry", "randomness", "game", "resampling"}
 MAY_IMPORT = {
     "registry": set(),
     "randomness": set(),
     "density": set(),
+    "resampling": set(),
     "game": {"density"},
     "networks": set(),
     "models": {*GROUND, "networks"},
@@ -25,6 +26,7 @@ MAY_IMPORT = {
     "plugins": {"registry"},
     "config": {"registry", "training"},
     "run": {"registry", "training"},
+    "lab": {*GROUND, "data", "evaluation", "run"},
     "arguments": {"overrides", "run"},
     "overrides": {"registry", "config"},
     "report": {"registry", "data", "training", "run", "overrides"},

@@ -1,0 +1,31 @@
+"""Images made smaller and larger by the filter that photographs are resized with, and how bright they are."""
+
+from torch import Tensor
+from torch.nn import functional
+
+
+def bicubic(images: Tensor, height: int, width: int) -> Tensor:
+    """Images in [0, 1] resized as Pillow resizes bytes: antialiased, across and then along, rounded after each pass."""
+    for size in ((images.shape[2], width), (height, width)):
+        if size != tuple(images.shape[2:]):
+            images = functional.interpolate(images, size, mode="bicubic", antialias=True)
+            images = images.mul(255).round().clamp(0, 255).div(255)
+    return images
+
+
+def shrunk(images: Tensor, scale: int) -> Tensor:
+    """Images `scale` times smaller each way."""
+    return bicubic(images, images.shape[2] // scale, images.shape[3] // scale)
+
+
+def enlarged(images: Tensor, scale: int) -> Tensor:
+    """Images `scale` times larger each way, by the filter alone: what a network has to be better than."""
+    return bicubic(images, images.shape[2] * scale, images.shape[3] * scale)
+
+
+def luma(images: Tensor) -> Tensor:
+    """The Y of ITU-R BT.601 with its foot and headroom (16 to 235 of 255), on which the papers measure; grey as it is."""
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = images.split(1, dim=1)
+    return (65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255
