@@ -20,6 +20,10 @@ class Features(nn.Module):
         """What is seen at several depths, from edges to things, each N x F x h x w."""
         raise NotImplementedError
 
+    def train(self, mode: bool = True) -> "Features":
+        """It is done with learning: whatever trains around it, it judges as it always does."""
+        return super().train(False)
+
     @property
     def digest(self) -> str:
         """16 hex digits that change with any weight."""
