@@ -5,9 +5,10 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -15,9 +16,11 @@ from genlab import __version__, config, plugins, registry, run
 from genlab.config import Config
 from genlab.data import SOURCES
 from genlab.data.images import Images
-from genlab.game import Model, Shape
+from genlab.evaluation.features import FEATURES
+from genlab.game import ABILITIES, Model, Shape
 from genlab.models import MODELS
 from genlab.networks import NETWORKS
+from genlab.networks.features import Features
 from genlab.randomness import reseed
 from genlab.registry import ConfigError, RunError
 from genlab.run import Run
@@ -26,6 +29,7 @@ from genlab.training.console import Console
 from genlab.training.engine import choose_device
 from genlab.training.trainer import Outcome, Trainer
 
+T = TypeVar("T")
 TABLES: plugins.Tables = {"MODELS": MODELS, "NETWORKS": NETWORKS, "SOURCES": SOURCES}
 
 BAD_FILES = "bad_files.txt"
@@ -37,24 +41,38 @@ def build_images(wanted: Config) -> Images:
     return registry.build("data", wanted.data["name"], SOURCES, _without(wanted.data, "name"), config.LOADING)
 
 
-def build_model(wanted: Config, shape: Shape, classes: int) -> Model:
-    """The model for images of this shape, its first weights a function of the seed."""
-    facts: dict[str, Any] = {"shape": shape, "classes": classes}
+def build_model(wanted: Config, shape: Shape, classes: int, features: Features | None = None) -> Model:
+    """The model for images of this shape, its first weights a function of the seed; to be taught, it needs features."""
+    facts: dict[str, Any] = {"shape": shape, "classes": classes, "features": features}
     if "network" in wanted.model:
-        network = wanted.model["network"]
-        if not isinstance(network, dict):
-            known = ", ".join(config.choices("model/network"))
-            raise ConfigError(f"model.network holds settings; choose a network with model/network=NAME. Known: {known}")
-        name = str(network.get("name"))
-        facts["network"] = registry.build("network", name, NETWORKS, _without(network, "name"))
+        facts["network"] = _build_part("network", wanted, NETWORKS)
     reseed(torch.device("cpu"), wanted.seed, "weights")
-    return registry.build("model", wanted.model["name"], MODELS, _without(wanted.model, "name", "network"), **facts)
+    settings = _without(wanted.model, "name", *config.PARTS)
+    return registry.build("model", wanted.model["name"], MODELS, settings, **facts)
 
 
-def build_trainer(wanted: Config, images: Images) -> Trainer:
-    """The loop for the model and these images."""
+def build_features(wanted: Config, images: Images, device: torch.device, console: Console) -> Features | None:
+    """What the model's recipe says that images are compared by, where it says so."""
+    if "features" not in wanted.model:
+        return None
+    return _build_part("features", wanted, FEATURES, images=images, device=device, console=console)
+
+
+def _build_part(part: str, wanted: Config, table: Mapping[str, Callable[..., T]], **facts: Any) -> T:
+    recipe = wanted.model[part]
+    if not isinstance(recipe, dict):
+        known = ", ".join(config.choices(f"model/{part}"))
+        raise ConfigError(f"model.{part} holds settings; choose with model/{part}=NAME. Known: {known}")
+    return registry.build(part, str(recipe.get("name")), table, _without(recipe, "name"), **facts)
+
+
+def build_trainer(wanted: Config, images: Images, console: Console, *, start: str | None = None) -> Trainer:
+    """The loop for the model and these images; from the weights of another run, where one is named."""
     device = choose_device(wanted.device)
-    model = build_model(wanted, images.shape, images.classes)
+    features = build_features(wanted, images, device, console)
+    model = build_model(wanted, images.shape, images.classes, features)
+    if start:
+        console.say(_begin_with(model, run.find(start)))
     return Trainer(
         model,
         images,
@@ -81,6 +99,16 @@ def open_model(there: Run) -> Model:
     return model.eval().requires_grad_(False)
 
 
+def _begin_with(model: Model, other: Run) -> str:
+    """Give a model the newest weights of another run, wherever both have the same; say how many those are."""
+    theirs, ours = open_model(other).state_dict(), model.state_dict()
+    same = {name: values for name, values in theirs.items() if name in ours and values.shape == ours[name].shape}
+    if not same:
+        raise ConfigError(f"start={other.path}: its model has no weight of the same name and size as one of this.")
+    model.load_state_dict({**ours, **same})
+    return f"It begins with {len(same)} of its {len(ours)} tensors as {other.path} has them."
+
+
 def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
     """Train in the folder that the config names, or in a new one; where that is done already, do nothing."""
     folder = Path(wanted.run).expanduser() if wanted.run else None
@@ -88,7 +116,7 @@ def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
         return _repeat(Run(folder), wanted, console)
     load_plugins(wanted.plugins)
     images = build_images(wanted)
-    trainer = build_trainer(wanted, images)
+    trainer = build_trainer(wanted, images, console, start=wanted.start)
     new = run.make(folder, wanted.name)
     # From here on the folder is ours; where another process was quicker, the lock says so and nothing is touched.
     with new.lock():
@@ -100,7 +128,7 @@ def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
 def _begin(new: Run, wanted: Config, images: Images, trainer: Trainer, console: Console) -> Outcome:
     """Train in a folder that is new; where that ends before the first checkpoint, nothing half-made is left."""
     try:
-        _keep(new, wanted, images)
+        _keep(new, wanted, images, trainer.model)
         return _fit(new, wanted, trainer, console)
     except BaseException:
         if not _has_checkpoints(new):
@@ -154,14 +182,15 @@ def _continue(there: Run, wanted: Config, console: Console, *, same: bool) -> tu
                 f"The data is not what {there.path} was begun with; "
                 "its images, labels or splits have changed. Put back what it had, or train in another folder."
             )
-        trainer = build_trainer(wanted, images)
+        # Killed before its first checkpoint, it begins as it would have.
+        trainer = build_trainer(wanted, images, console, start=None if _has_checkpoints(there) else wanted.start)
         # What cannot go on so is refused before anything is written.
         trainer.take_up(there.path)
         (there.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
         return there, _fit(there, wanted, trainer, console)
 
 
-def _keep(new: Run, wanted: Config, images: Images) -> None:
+def _keep(new: Run, wanted: Config, images: Images, model: Model) -> None:
     """Put into the folder what later commands need."""
     try:
         (new.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
@@ -178,6 +207,7 @@ def _keep(new: Run, wanted: Config, images: Images) -> None:
             shape=list(images.shape),
             classes=list(images.names),
             fingerprint=images.fingerprint,
+            abilities=[name for name, ability in ABILITIES.items() if isinstance(model, ability)],
             versions={"genlab": __version__, "torch": torch.__version__, "python": platform.python_version()},
         )
         run.point_latest(new)

@@ -13,8 +13,11 @@ from genlab.registry import ConfigError, check, suggestion, unknown
 from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
 
 Plain = dict[str, Any]
-GROUPS = {"model": "model", "model/network": "network", "data": "data set", "trainer": "trainer recipe"}
-GROUPS["experiment"] = "experiment"
+GROUPS = {"model": "model", "model/network": "network", "model/features": "features", "data": "data set"}
+GROUPS |= {"trainer": "trainer recipe", "experiment": "experiment"}
+PARTS = tuple(group.rpartition("/")[2] for group in GROUPS if group.startswith("model/"))
+"""What a model's settings hold besides its own: each a recipe of its own, too."""
+BATCH_SIZE = 128
 LOADING = tuple(field.name for field in fields(LoadingSettings))
 """The settings of `data` that every set has."""
 
@@ -32,6 +35,7 @@ class Config:
     seed: int
     device: str
     run: str | None
+    start: str | None
     plugins: list[str] = field(default_factory=list)
     plain: Plain = field(repr=False)
     """The same as it was composed, which a run keeps."""
@@ -85,14 +89,18 @@ def _plain(composed: Any, chosen: Mapping[str, str]) -> Plain:
         if "name" in plain[part]:
             raise ConfigError(f"{part}.name is the name of the recipe, and cannot be set; say {part}=NAME.")
         plain[part] = {"name": chosen[part], **plain[part]}
-    if "model/network" in chosen and isinstance(plain["model"].get("network"), dict):
-        plain["model"]["network"] = {"name": chosen["model/network"], **plain["model"]["network"]}
+    for part in PARTS:
+        if f"model/{part}" in chosen and isinstance(plain["model"].get(part), dict):
+            plain["model"][part] = {"name": chosen[f"model/{part}"], **plain["model"][part]}
+    batch_size = plain["model"].pop("batch_size", BATCH_SIZE)
+    if isinstance(plain.get("trainer"), dict) and plain["trainer"].get("batch_size") is None:
+        plain["trainer"]["batch_size"] = batch_size
     return dict(plain)
 
 
 def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
     """Typed settings from plain ones, every key accounted for."""
-    known = ("model", "data", "trainer", "seed", "device", "run", "plugins")
+    known = ("model", "data", "trainer", "seed", "device", "run", "start", "plugins")
     for key in plain:
         if key not in known:
             raise ConfigError(
@@ -106,8 +114,8 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
     data = dict(plain["data"])
     loading = {name: data.pop(name) for name in LOADING if name in data}
     files = plain.get("plugins", list(plugins))
-    free = {key: plain[key] for key in plain if key in ("seed", "device", "run")}
-    typed = check("genlab", _top, {**free, "best": best, "plugins": files})
+    free = {key: plain[key] for key in plain if key in ("seed", "device", "run", "start")}
+    typed = check("genlab", _top, {"start": None, **free, "best": best, "plugins": files})
     trainer = _typed("trainer", TrainerSettings, plain["trainer"])
     if trainer.average is None:
         trainer = _typed("model", TrainerSettings, {**plain["trainer"], "average": average})
@@ -122,7 +130,7 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
     )
 
 
-def _top(*, seed: int, device: str, run: str | None, best: str | None, plugins: list[str]) -> None:
+def _top(*, seed: int, device: str, run: str | None, start: str | None, best: str | None, plugins: list[str]) -> None:
     """The schema of the settings that belong to no part."""
 
 
@@ -229,7 +237,11 @@ def _prepared(overrides: Sequence[str]) -> list[str]:
     """Overrides of settings are forced, so that a wrong name reaches our own check and its suggestion."""
     forced = []
     for override in _one_budget(overrides):
-        key, equals, _ = override.partition("=")
+        key, equals, value = override.partition("=")
+        if key.replace(".", "/") in GROUPS:
+            # model.network=conv means what model/network=conv does.
+            key = key.replace(".", "/")
+            override = f"{key}={value}"
         if not equals and not key.startswith("~"):
             raise ConfigError(f"{override!r} is neither GROUP=NAME nor SETTING=VALUE.")
         setting = equals and re.fullmatch(r"[\w.-]+", key) and key not in GROUPS and key.split(".")[0] != "hydra"

@@ -70,6 +70,10 @@ class Model(nn.Module):
         """The part whose moving average is kept and looked through, where the trainer keeps one."""
         return self
 
+    def given(self) -> dict[str, str]:
+        """What it was made with that no checkpoint holds, by name, as a digest: with another a run does not go on."""
+        return {}
+
     def diagnose(self, lines: Sequence[Mapping[str, Any]]) -> str | None:
         """What has gone wrong, in one sentence with what to try, judged by the journal's newest lines."""
         return None

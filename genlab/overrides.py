@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genlab.config import GROUPS, Plain, choices, compose, directory, flatten
+from genlab.config import GROUPS, PARTS, Plain, choices, compose, directory, flatten
 from genlab.registry import ConfigError
 
 _HIDDEN = ("name", "class", "plugins")
@@ -79,8 +79,8 @@ def _typed(value: Any) -> str:
 def _comments(plain: Plain, folders: Sequence[Path]) -> dict[str, str]:
     """The comment of each setting in the recipes that were chosen, by its dotted key."""
     files = [("", directory() / "train.yaml"), ("trainer.", choices("trainer", folders)["default"])]
-    for group in ("model", "model/network", "data"):
-        recipe = plain["model"].get("network", {}) if "/" in group else plain[group]
+    for group in ("model", *(f"model/{part}" for part in PARTS), "data"):
+        recipe = plain["model"].get(group.partition("/")[2], {}) if "/" in group else plain[group]
         if path := choices(group, folders).get(recipe.get("name", "")):
             files.append((group.replace("/", ".") + ".", path))
     found = {}

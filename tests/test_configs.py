@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from genlab.assembly import build_model
-from genlab.config import Config, as_yaml, choices, compose, directory, flatten, load
+from genlab.config import GROUPS, Config, as_yaml, choices, compose, directory, flatten, load
 from genlab.data import SOURCES
+from genlab.evaluation.features import FEATURES
 from genlab.game import Model, Shape
 from genlab.models import MODELS
 from genlab.networks import NETWORKS
@@ -20,7 +21,7 @@ from genlab.overrides import complete, described, explain
 from genlab.registry import ConfigError, schema
 from genlab.training.settings import PlayerSettings, TrainerSettings
 
-FACTS = ("self", "shape", "classes", "network")
+FACTS = ("self", "shape", "classes", "network", "features", "images", "device", "console")
 GREY = Shape(1, 28, 28)
 
 
@@ -40,7 +41,7 @@ def test_every_file_is_in_a_group_that_is_searched(path: Path) -> None:
     assert path.name == "train.yaml" or choices(group)[path.stem] == path
 
 
-@pytest.mark.parametrize("group", ["model", "model/network", "data", "trainer", "experiment"])
+@pytest.mark.parametrize("group", GROUPS)
 def test_every_recipe_says_what_it_is(group: str) -> None:
     rows = described(group)
     assert [name for name, text in rows if not text] == []
@@ -51,7 +52,7 @@ def test_every_recipe_says_what_it_is(group: str) -> None:
 def test_every_model_composes_builds_and_lists_every_setting_of_its_class_and_players(name: str) -> None:
     wanted = compose([f"model={name}"])
     listed = written("model", name)
-    own = set(listed) - {"defaults", "class", "players", "best", "average"}
+    own = set(listed) - {"defaults", "class", "players", "best", "average", "batch_size"}
     assert own == asked_of(MODELS[listed["class"]])
     model = build_model(wanted, GREY, 10)
     assert isinstance(model, Model)
@@ -66,6 +67,21 @@ def test_every_network_composes_builds_and_lists_every_setting(name: str) -> Non
     settings = {key for key in compose([f"model/network={name}"]).model["network"] if key not in ("name", "class")}
     assert settings == asked_of(NETWORKS[listed["class"]])
     assert build_model(compose(["model=ae", f"model/network={name}"]), GREY, 10)
+
+
+@pytest.mark.parametrize("name", choices("model/features"))
+def test_all_features_compose_and_list_every_setting(name: str) -> None:
+    listed = written("model/features", name)
+    assert set(listed) - {"class"} == asked_of(FEATURES[listed["class"]])
+    for said in (f"model/features={name}", f"model.features={name}"):
+        assert compose(["model=srgan", said]).model["features"] == {"name": name, **listed}
+
+
+def test_a_batch_is_as_large_as_the_recipe_says_unless_told() -> None:
+    assert compose(["model=srgan"]).trainer.batch_size == 16
+    assert compose(["model=vae"]).trainer.batch_size == 128
+    assert compose(["model=srgan", "trainer.batch_size=3"]).trainer.batch_size == 3
+    assert compose(["model=srgan", "trainer=gpu"]).plain["trainer"]["batch_size"] == 512
 
 
 @pytest.mark.parametrize("name", choices("data"))

@@ -9,10 +9,12 @@ import torch
 
 from genlab.assembly import build_model
 from genlab.config import Config, choices, compose
+from genlab.evaluation.features import Pixels
 from genlab.game import ABILITIES, Model, Samples, Shape
 from genlab.models.adversarial import LOSSES
 from genlab.models.autoencoder import Autoencoder
 from genlab.models.gan import GAN
+from genlab.models.srgan import SRGAN
 from genlab.models.vae import VAE
 from tests.tiny import TINY, batch, denoiser, tiny_vae
 
@@ -20,10 +22,13 @@ ABILITIES_OF = {
     Autoencoder: {"reconstruct", "encode", "decode", "score"},
     VAE: {"reconstruct", "encode", "decode", "score", "sample"},
     GAN: {"sample"},
+    SRGAN: {"upscale"},
 }
 GREY, COLOUR = Shape(1, 28, 28), Shape(3, 32, 32)
 ARCHITECTURES = [name for name in choices("model/network") if not name.endswith("-small")]
-RECIPES = [(model, network, "") for model in choices("model") for network in ARCHITECTURES]
+WITHOUT_NETWORK = [name for name in choices("model") if "network" not in compose([f"model={name}"]).model]
+RECIPES = [(name, network, "") for name in choices("model") if name not in WITHOUT_NETWORK for network in ARCHITECTURES]
+RECIPES += [(name, "", "") for name in WITHOUT_NETWORK]
 RECIPES += [("vae", "mlp", "model.likelihood=gaussian"), ("vae", "mlp", "model.likelihood=laplace")]
 RECIPES += [("ae", "mlp", "model.output_activation=none")]
 GAN_SETTINGS = [
@@ -33,10 +38,14 @@ GAN_SETTINGS = [
     "model.instance_noise=0.1",
     "model.augment=[color,translation,cutout]",
 ]
+SRGAN_SETTINGS = ["model.scale=2", "model.scale=8", "model.normalization=none", "model.base=bicubic", "model.crop=24"]
+SRGAN_SETTINGS += ["model.blur=1.0", "model.noise=0.1", "model.quality=30"]
 CASES = [(*recipe, GREY) for recipe in RECIPES] + [("vae", "conv", "", COLOUR), ("denoising-ae", "resnet", "", COLOUR)]
 CASES += [("dcgan", "dcgan", f"model.loss={loss}", COLOUR) for loss in LOSSES]
 CASES += [("cgan", network, "model.condition=projection", COLOUR) for network in ("mlp-deep", "dcgan", "resnet")]
 CASES += [("dcgan", "resnet", setting, COLOUR) for setting in GAN_SETTINGS]
+CASES += [("srresnet", "", setting, COLOUR) for setting in SRGAN_SETTINGS]
+CASES += [("srgan", "", "model.pixel_steps=0", COLOUR)]
 
 every_recipe = pytest.mark.parametrize(
     ("recipe", "shape"),
@@ -49,14 +58,15 @@ Recipe = tuple[str, str, str]
 @functools.cache
 def config_of(recipe: Recipe) -> Config:
     model, network, setting = recipe
-    config = compose([f"model={model}", f"model/network={network}", *filter(None, [setting])])
-    for wide in config.model["network"].keys() & {"width", "most"}:  # What holds for a few channels holds for many.
-        config.model["network"][wide] = 16
+    config = compose([f"model={model}", *([f"model/network={network}"] if network else []), *filter(None, [setting])])
+    # What holds for a few channels holds for many.
+    for settings in (config.model, config.model.get("network", {})):
+        settings.update(dict.fromkeys(settings.keys() & {"width", "most", "critic_width"}, 16))
     return config
 
 
 def built(recipe: Recipe, shape: Shape, seed: int = 1) -> Model:
-    return build_model(replace(config_of(recipe), seed=seed), shape, 10)
+    return build_model(replace(config_of(recipe), seed=seed), shape, 10, Pixels())
 
 
 @every_recipe
@@ -68,7 +78,7 @@ def test_every_parameter_belongs_to_exactly_one_player(recipe: Recipe, shape: Sh
     assert set(players) == set(config_of(recipe).players)
     for step in (0, 1, 100):
         assert {turn.player for turn in model.turns(step)} <= set(players)
-    assert {turn.player for step in range(100) for turn in model.turns(step)} == set(players)
+    assert {turn.player for step in (*range(100), 10**9) for turn in model.turns(step)} == set(players)
 
 
 @every_recipe
@@ -127,13 +137,14 @@ def test_each_players_loss_falls_within_30_moves_of_its_own_on_one_batch(recipe:
 @every_recipe
 def test_every_ability_gives_what_it_promises(recipe: Recipe, shape: Shape) -> None:
     model, images = built(recipe, shape).eval(), batch(shape)["image"]
-    latent = config_of(recipe).model["latent_dim"]
+    latent = config_of(recipe).model.get("latent_dim", 0)
     asked = {
         "reconstruct": ((images,), images.shape),
         "encode": ((images,), (8, latent)),
         "decode": ((torch.randn(3, latent),), (3, *shape)),
         "sample": ((5,), (5, *shape)),
         "score": ((images,), (8,)),
+        "upscale": ((images,), (8, shape.channels, *(getattr(model, "scale", 0) * side for side in shape[1:]))),
     }
     has = {name for name, ability in ABILITIES.items() if isinstance(model, ability)}
     assert has == ABILITIES_OF[type(model)]
@@ -157,11 +168,12 @@ def test_what_is_shown_are_grids_of_images(recipe: Recipe, shape: Shape) -> None
         "reconstructions": {"reconstruct"} <= has,
         "interpolations": {"encode", "decode"} <= has,
         "samples": {"sample"} <= has,
+        "enlargements": {"upscale"} <= has,
     }
     assert set(shown) == {name for name, wanted in expected.items() if wanted}
     for name, grid in shown.items():
         assert grid.dim() == 5, name
-        assert grid.shape[2:] == shape, name
+        assert name == "enlargements" or grid.shape[2:] == shape, name
         assert grid.dtype == torch.float32, name
         assert ((grid >= 0) & (grid <= 1)).all(), name
 

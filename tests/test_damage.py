@@ -118,7 +118,7 @@ def test_plugins_of_one_name_are_refused(tmp_path: Path) -> None:
         ("model.name=../../up", "model.name is the name of the recipe"),
         ("plugins=3", "plugins must be a list of texts"),
         ("~trainer", "give epochs or steps"),
-        ("model.network=conv", "choose a network with model/network=NAME"),
+        ("model.network=conv", "network 'conv' has no setting 'hidden'"),
         ("model.latent_dim=1000000000000", "cannot be built so"),
         (f"model.beta={'9' * 400}", "beta must be a number"),
         ("model=VAE", "Did you mean 'vae'?"),

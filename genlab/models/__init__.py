@@ -5,6 +5,7 @@ from collections.abc import Callable
 from genlab.game import Model
 from genlab.models.autoencoder import Autoencoder
 from genlab.models.gan import GAN
+from genlab.models.srgan import SRGAN
 from genlab.models.vae import VAE
 
-MODELS: dict[str, Callable[..., Model]] = {"autoencoder": Autoencoder, "gan": GAN, "vae": VAE}
+MODELS: dict[str, Callable[..., Model]] = {"autoencoder": Autoencoder, "gan": GAN, "srgan": SRGAN, "vae": VAE}

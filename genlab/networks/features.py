@@ -1,6 +1,7 @@
 """What a network that is done with learning sees in images, by which others are judged and taught."""
 
 import hashlib
+from functools import cached_property
 
 from torch import Tensor, nn
 
@@ -24,7 +25,7 @@ class Features(nn.Module):
         """It is done with learning: whatever trains around it, it judges as it always does."""
         return super().train(False)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """16 hex digits that change with any weight."""
         digest = hashlib.sha256()

@@ -242,9 +242,13 @@ class Trainer:
         parts |= {f"player/{name}": player.state() for name, player in self.players.players.items()}
         tensors = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
         averaged = self.average.count if self.average else 0
-        return tensors, {"position": asdict(self.position), "tally": tally, "averaged": averaged}
+        facts = {"position": asdict(self.position), "tally": tally, "averaged": averaged, "given": self.model.given()}
+        return tensors, facts
 
     def _restore(self, found: checkpoint.Checkpoint) -> None:
+        had, given = found.facts.get("given", {}), self.model.given()
+        if other := next((name for name in had | given if had.get(name) != given.get(name)), None):
+            raise ConfigError(f"The run was trained with other {other}: {had.get(other)}, and now {given.get(other)}.")
         self.model.load_state_dict(checkpoint.fitted(found, "model", self.model.state_dict()))
         for name, player in self.players.players.items():
             player.restore(found.part(f"player/{name}"))

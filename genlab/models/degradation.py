@@ -1,0 +1,85 @@
+"""What happens to photographs on their way to somebody's disk: blur, noise, and JPEG's quantisation."""
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# What JPEG divides the frequencies of an 8 x 8 block by at quality 50 (ITU-T T.81, annex K): brightness, colour.
+_BRIGHTNESS = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+_COLOUR = (
+    (17, 18, 24, 47, 99, 99, 99, 99),
+    (18, 21, 26, 66, 99, 99, 99, 99),
+    (24, 26, 56, 99, 99, 99, 99, 99),
+    (47, 66, 99, 99, 99, 99, 99, 99),
+    *(((99,) * 8,) * 4),
+)
+# From red, green and blue in [0, 255] to brightness and two differences of colour around 0.
+_TO_COLOURS = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+
+
+def blurred(images: Tensor, deviations: Tensor) -> Tensor:
+    """Each image smoothed by a Gaussian of its own deviation in pixels; 0 leaves it as it is."""
+    count, channels, height, width = images.shape
+    radius = min(12, height - 1, width - 1)
+    places = torch.arange(-radius, radius + 1, device=images.device)
+    weights = torch.exp(-0.5 * (places / deviations.view(-1, 1).clamp_min(1e-3)).square())
+    weights = (weights / weights.sum(1, keepdim=True)).repeat_interleave(channels, 0)
+    flat = images.reshape(1, count * channels, height, width)
+    for kernel, padding in (
+        (weights[:, None, None, :], (radius, radius, 0, 0)),
+        (weights[:, None, :, None], (0, 0, radius, radius)),
+    ):
+        flat = functional.conv2d(functional.pad(flat, padding, mode="reflect"), kernel, groups=count * channels)
+    return flat.view_as(images)
+
+
+def noisy(images: Tensor, deviations: Tensor) -> Tensor:
+    """Each image with normal noise of its own deviation, as a fraction of white."""
+    return images + deviations.view(-1, 1, 1, 1) * torch.randn_like(images)
+
+
+def compressed(images: Tensor, qualities: Tensor) -> Tensor:
+    """Each image as JPEG of its own quality, from 1 to 100, would have left it, colours at full size."""
+    count, channels, height, width = images.shape
+    padded = functional.pad(images * 255, (0, -width % 8, 0, -height % 8), mode="replicate")
+    colours = torch.tensor(_TO_COLOURS, device=images.device)
+    planes = padded if channels == 1 else torch.einsum("pc,nchw->nphw", colours, padded).round()
+    planes = planes - 128 * (torch.arange(channels, device=images.device) == 0).view(1, -1, 1, 1)
+    rows, columns = padded.shape[2] // 8, padded.shape[3] // 8
+    blocks = planes.view(count, channels, rows, 8, columns, 8).transpose(3, 4)
+    cosines = _cosines().to(images.device)
+    steps = _steps(channels, qualities).view(count, channels, 1, 1, 8, 8)
+    frequencies = cosines @ blocks @ cosines.T / steps
+    # Halves away from 0, as JPEG does: of whole numbers there are many.
+    kept = frequencies.sign() * (frequencies.abs() + 0.5).floor() * steps
+    planes = (cosines.T @ kept @ cosines).transpose(3, 4).reshape_as(padded)
+    planes = planes + 128 * (torch.arange(channels, device=images.device) == 0).view(1, -1, 1, 1)
+    plain = planes if channels == 1 else torch.einsum("cp,nphw->nchw", torch.linalg.inv(colours), planes)
+    return plain[:, :, :height, :width].div(255)
+
+
+def _steps(channels: int, qualities: Tensor) -> Tensor:
+    """What each frequency is divided by and rounded, by the rule of the Independent JPEG Group: N x C x 8 x 8."""
+    tables = torch.tensor([_BRIGHTNESS, _COLOUR, _COLOUR][:channels], device=qualities.device).float()
+    percent = torch.where(qualities < 50, (5000 / qualities.clamp_min(1)).floor(), 200 - 2 * qualities)
+    return ((tables * percent.view(-1, 1, 1, 1) + 50) / 100).floor().clamp(1, 255)
+
+
+@lru_cache
+def _cosines() -> Tensor:
+    """The orthonormal discrete cosine transform of eight numbers, a frequency a row."""
+    frequency, place = torch.arange(8).view(8, 1), torch.arange(8).view(1, 8)
+    waves = torch.cos(math.pi * (2 * place + 1) * frequency / 16) / 2
+    return torch.cat([waves[:1] / math.sqrt(2), waves[1:]])
