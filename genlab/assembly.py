@@ -66,13 +66,14 @@ def _build_part(part: str, wanted: Config, table: Mapping[str, Callable[..., T]]
     return registry.build(part, str(recipe.get("name")), table, _without(recipe, "name"), **facts)
 
 
-def build_trainer(wanted: Config, images: Images, console: Console, *, start: str | None = None) -> Trainer:
-    """The loop for the model and these images; from the weights of another run, where one is named."""
+def build_trainer(wanted: Config, images: Images, console: Console | None = None, *, begun: bool = False) -> Trainer:
+    """The loop for the model and these images; what has not begun starts with the weights of the run that it names."""
+    console = console or Console()
     device = choose_device(wanted.device)
     features = build_features(wanted, images, device, console)
     model = build_model(wanted, images.shape, images.classes, features)
-    if start:
-        console.say(_begin_with(model, run.find(start)))
+    if wanted.start and not begun:
+        console.say(_begin_with(model, run.find(wanted.start)))
     return Trainer(
         model,
         images,
@@ -116,7 +117,7 @@ def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
         return _repeat(Run(folder), wanted, console)
     load_plugins(wanted.plugins)
     images = build_images(wanted)
-    trainer = build_trainer(wanted, images, console, start=wanted.start)
+    trainer = build_trainer(wanted, images, console)
     new = run.make(folder, wanted.name)
     # From here on the folder is ours; where another process was quicker, the lock says so and nothing is touched.
     with new.lock():
@@ -183,7 +184,7 @@ def _continue(there: Run, wanted: Config, console: Console, *, same: bool) -> tu
                 "its images, labels or splits have changed. Put back what it had, or train in another folder."
             )
         # Killed before its first checkpoint, it begins as it would have.
-        trainer = build_trainer(wanted, images, console, start=None if _has_checkpoints(there) else wanted.start)
+        trainer = build_trainer(wanted, images, console, begun=_has_checkpoints(there))
         # What cannot go on so is refused before anything is written.
         trainer.take_up(there.path)
         (there.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
