@@ -13,7 +13,7 @@ from genlab.evaluation.features import Pixels
 from genlab.game import Shape
 from genlab.models import srresnet
 from genlab.models.srgan import SRGAN
-from genlab.models.srresnet import Block, Enlarger, Judge
+from genlab.models.srresnet import Block, SRResNet, Judge
 from genlab.networks.features import freeze
 from genlab.registry import ConfigError
 from genlab.resampling import enlarged, luma, shrunk
@@ -32,10 +32,10 @@ def tiny(shape: Shape = COLOUR, **settings: object) -> SRGAN:
     return SRGAN(shape=shape, features=Pixels(), **chosen)  # type: ignore[arg-type]
 
 
-def enlarger(scale: int = 4, blocks: int = 2, **settings: object) -> Enlarger:
+def enlarger(scale: int = 4, blocks: int = 2, **settings: object) -> SRResNet:
     torch.manual_seed(4)
     chosen = {"channels": 3, "width": 4, "normalization": "batch", "base": "none", **settings}
-    return Enlarger(scale=scale, blocks=blocks, **chosen).eval()  # type: ignore[arg-type]
+    return SRResNet(scale=scale, blocks=blocks, **chosen).eval()  # type: ignore[arg-type]
 
 
 # The networks.
@@ -52,7 +52,7 @@ def test_an_image_of_any_size_becomes_so_many_times_larger(scale: int, base: str
 
 
 def test_the_papers_generator_has_the_papers_weights() -> None:
-    paper = Enlarger(3, 4, blocks=16, width=64, normalization="batch", base="none")
+    paper = SRResNet(3, 4, blocks=16, width=64, normalization="batch", base="none")
     three = 64 * 64 * 9
     enter, leave = 3 * 64 * 81 + 64 + 64, 64 * 3 * 81 + 3
     blocks = 16 * (2 * (three + 2 * 64) + 64) + three + 2 * 64

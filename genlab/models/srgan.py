@@ -7,7 +7,7 @@ from torch.nn import functional
 from genlab.game import Batch, Model, Shape, Terms, Turn
 from genlab.models.adversarial import LOSSES, LossName
 from genlab.models.degradation import blurred, compressed, noisy
-from genlab.models.srresnet import Base, Enlarger, Judge, Normalization, Scale
+from genlab.models.srresnet import Base, SRResNet, Judge, Normalization, Scale
 from genlab.networks.features import Features
 from genlab.networks.network import at_least
 from genlab.registry import ConfigError
@@ -48,7 +48,7 @@ class SRGAN(Model):
         self.blur, self.noise_most, self.quality = blur, noise, quality
         self.pixel_steps, self.pixels, self.adversarial = pixel_steps, pixels, adversarial
         self.game, self.features = LOSSES[loss], features
-        self.generator = Enlarger(shape.channels, scale, blocks, width, normalization, base)
+        self.generator = SRResNet(shape.channels, scale, blocks, width, normalization, base)
         self.reach = self.generator.reach_before + self.generator.reach_after
         self.critic = None if pixel_steps is None else Judge(Shape(shape.channels, *self.side), critic_width)
 

@@ -34,7 +34,7 @@ class Block(nn.Module):
         return values + changed
 
 
-class Enlarger(nn.Module):
+class SRResNet(nn.Module):
     """SRResNet: residual blocks at the small size, then pixel shuffles to the large one; in and out are in [0, 1]."""
 
     def __init__(
