@@ -13,7 +13,7 @@ from genlab.evaluation.features import Pixels
 from genlab.game import Shape
 from genlab.models import srresnet
 from genlab.models.srgan import SRGAN
-from genlab.models.srresnet import Block, SRResNet, Judge
+from genlab.models.srresnet import Block, Judge, SRResNet
 from genlab.networks.features import freeze
 from genlab.registry import ConfigError
 from genlab.resampling import enlarged, luma, shrunk

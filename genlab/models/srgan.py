@@ -7,7 +7,7 @@ from torch.nn import functional
 from genlab.game import Batch, Model, Shape, Terms, Turn
 from genlab.models.adversarial import LOSSES, LossName
 from genlab.models.degradation import blurred, compressed, noisy
-from genlab.models.srresnet import Base, SRResNet, Judge, Normalization, Scale
+from genlab.models.srresnet import Base, Judge, Normalization, Scale, SRResNet
 from genlab.networks.features import Features
 from genlab.networks.network import at_least
 from genlab.registry import ConfigError
