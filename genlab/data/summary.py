@@ -22,7 +22,7 @@ def described(images: Images) -> list[tuple[str, str]]:
     """Each fact by its name: counts, shape, splits, classes, attributes, mean, deviation, copies, bad files."""
     mean, deviation = moments(images.pixels)
     rows = [
-        ("images", f"{len(images.pixels):,}"),
+        ("images", f"{len(images.pixels):,}" + _pictures(images)),
         ("shape", " x ".join(map(str, images.shape)) + " (channels, height, width)"),
         ("splits", ", ".join(f"{name} {len(rows):,}" for name, rows in images.splits.items())),
     ]
@@ -76,6 +76,13 @@ def picture(images: Images) -> Image.Image:
         sheet.paste(_enlarged(images.pixels[row]), (left, top))
         draw.multiline_text((left, top + _CELL), "\n".join(text), _DARK, font, spacing=1)
     return sheet
+
+
+def _pictures(images: Images) -> str:
+    """What the images are cut out of, where they are."""
+    if images.grid is None:
+        return ""
+    return f" crops side by side, of {int((images.grid[:, :2] == 0).all(1).sum()):,} pictures"
 
 
 def _values(pixels: Tensor) -> Iterator[Tensor]:
