@@ -40,7 +40,7 @@ def images_in(folder: Path, order: tuple[int, ...] = (4, 0, 5, 2, 3, 1)) -> Imag
     (folder / "pixels").write_bytes(pixels.numpy().tobytes())
     owner = torch.cat([torch.full((len(cells(found[number])),), number) for number in order])
     splits = {name: torch.isin(owner, torch.tensor(part)).nonzero().flatten() for name, part in PARTS.items()}
-    grid = grid_of([GRIDS[number] for number in order])
+    grid = grid_of(torch.tensor([GRIDS[number] for number in order]))
     names = tuple("abcdef")
     mapped = cache.mapped(folder / "pixels", *pixels.shape)
     return Images(mapped, splits, owner, names, file=folder / "pixels", grid=grid)
@@ -114,6 +114,18 @@ def test_crops_are_bit_for_bit_the_same_wherever_the_cells_live(tmp_path: Path, 
         for theirs in (other.batch(number), in_memory.batch(number)):
             assert ours.keys() == theirs.keys() == {"image", "label"}
             assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("lives", ["device", "host", "disk"])
+def test_crops_are_bit_for_bit_the_same_on_a_gpu(tmp_path: Path, lives: str) -> None:
+    images = images_in(tmp_path)
+    here = loader(images, "device")
+    there = Loader(images, "train", 4, seed=3, residence=lives, keep_last=True, device="cuda")  # type: ignore[arg-type]
+    for number in [*range(12), 200]:
+        theirs = there.batch(number)
+        assert all(torch.equal(value, theirs[name].cpu()) for name, value in here.batch(number).items())
 
 
 def test_the_same_pictures_in_the_same_order_give_the_same_crops_whatever_lies_between_them(tmp_path: Path) -> None:

@@ -29,11 +29,6 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GENLAB_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """Twelve photographs of different sizes, no two cells alike."""

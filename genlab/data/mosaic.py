@@ -61,14 +61,12 @@ def cut(cells: Tensor, down: Tensor, right: Tensor) -> Tensor:
     return places[torch.arange(len(joined), device=joined.device), :, down, right]
 
 
-def grid_of(sizes: list[tuple[int, int]]) -> Tensor:
-    """The table of the cells of pictures of so many rows and columns each."""
-    parts = [torch.empty(0, len(COLUMNS), dtype=torch.int64)]
-    for rows, columns in sizes:
-        number = torch.arange(rows * columns)
-        whole = torch.tensor([rows, columns]).expand(len(number), 2)
-        parts.append(torch.cat([torch.stack([number // columns, number % columns], 1), whole], 1))
-    return torch.cat(parts)
+def grid_of(sizes: Tensor) -> Tensor:
+    """The table of the cells of pictures, of which each has so many rows and columns."""
+    counts = sizes.prod(1)
+    number = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+    rows, columns = sizes.repeat_interleave(counts, 0).unbind(1)
+    return torch.stack([number // columns, number % columns, rows, columns], 1)
 
 
 def check_grid(grid: Tensor, splits: dict[str, Tensor], count: int) -> None:
@@ -80,5 +78,5 @@ def check_grid(grid: Tensor, splits: dict[str, Tensor], count: int) -> None:
         theirs = grid[chosen]
         sizes = theirs[(theirs[:, :2] == 0).all(1)][:, 2:]
         whole = bool((sizes > 0).all()) and int(sizes.prod(1).sum()) == len(theirs)
-        if not whole or not torch.equal(grid_of([(rows, columns) for rows, columns in sizes.tolist()]), theirs):
+        if not whole or not torch.equal(grid_of(sizes), theirs):
             raise ConfigError(f"The split {name!r} must have whole pictures, their cells row by row.")

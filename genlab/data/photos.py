@@ -53,13 +53,13 @@ def photos(
     files = _distinct(place, files_in(place))
     stored = _decoded(place, files, size, channels, colour(background), tolerate)
     usable(place, files.names, stored, tolerate)
-    grids = [(rows, columns) for rows, columns in stored.notes["grids"]]
-    grid = grid_of(grids)
-    splits = _of_cells(split_by(stored.notes["places"], validation, test), grids)
+    sizes = torch.tensor(stored.notes["grids"])
+    grid = grid_of(sizes)
+    splits = _of_cells(split_by(stored.notes["places"], validation, test), sizes)
     return Images(
         cache.mapped(stored.file, len(grid), stored.notes["channels"], size, size),
         splits,
-        fingerprint=fingerprint(f"{stored.notes['contents']} {grids}", splits, Said(None, (), {})),
+        fingerprint=fingerprint(f"{stored.notes['contents']} {sizes.tolist()}", splits, Said(None, (), {})),
         file=stored.file,
         bad_files=bad_files(stored),
         grid=grid,
@@ -76,9 +76,9 @@ def photos_mini(*, size: int) -> Images:
     number = torch.arange(len(regions)) % 6
     held_out = {"validation": number == _VALIDATED, "test": number == _TESTED}
     chosen = {"train": ~(held_out["validation"] | held_out["test"]), **held_out}
-    grids = [(len(rows), len(rows[0])) for rows in cells]
-    splits = _of_cells({name: where.nonzero().flatten() for name, where in chosen.items()}, grids)
-    return Images(torch.cat([rows.flatten(0, 1) for rows in cells]), splits, grid=grid_of(grids))
+    sizes = torch.tensor([rows.shape[:2] for rows in cells])
+    splits = _of_cells({name: where.nonzero().flatten() for name, where in chosen.items()}, sizes)
+    return Images(torch.cat([rows.flatten(0, 1) for rows in cells]), splits, grid=grid_of(sizes))
 
 
 def _check_size(size: int, most: int) -> None:
@@ -135,8 +135,7 @@ def _check_largest(place: Path, sizes: list[tuple[int, int]], size: int) -> None
         )
 
 
-def _of_cells(splits: dict[str, Tensor], grids: list[tuple[int, int]]) -> dict[str, Tensor]:
-    """The cells of each split, where the splits are of whole pictures."""
-    counts = torch.tensor([rows * columns for rows, columns in grids])
-    owner = torch.arange(len(grids)).repeat_interleave(counts)
+def _of_cells(splits: dict[str, Tensor], sizes: Tensor) -> dict[str, Tensor]:
+    """The cells of each split, where the splits are of whole pictures of these rows and columns."""
+    owner = torch.arange(len(sizes)).repeat_interleave(sizes.prod(1))
     return {name: torch.isin(owner, chosen).nonzero().flatten() for name, chosen in splits.items()}
