@@ -11,6 +11,7 @@ from genlab.data.folder import folder
 from genlab.data.gaussian import gaussian
 from genlab.data.images import Images
 from genlab.data.offer import Offer
+from genlab.data.photos import photos, photos_mini
 
 SOURCES: dict[str, Callable[..., Images]] = {
     "fashion-mini": fashion_mini,
@@ -28,6 +29,8 @@ SOURCES: dict[str, Callable[..., Images]] = {
     "stl10": photographs.stl10,
     "celeba": celeba.celeba,
     "dsprites": dsprites.dsprites,
+    "photos": photos,
+    "photos-mini": photos_mini,
     "folder": folder,
 }
 # What of these is published elsewhere: its size, its licence and whether it is here.

@@ -38,11 +38,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "genlab"
 
 
+def known(family: str, version: str) -> Stored | None:
+    """What `once` would find and not make, for those who must work to know how much room it would take."""
+    return _found(_folder(), f"{family}-{version}")
+
+
 def once(family: str, version: str, room: int, make: Make) -> Stored:
     """What `make` writes, at most `room` bytes, and the notes it returns; of a family only the last version is kept."""
     folder, name = _folder(), f"{family}-{version}"
     # Before any lock: what is there may lie in a folder that nobody may write to.
-    if found := _found(folder, name):
+    if found := known(family, version):
         return found
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -179,6 +184,6 @@ def _sentence(error: OSError, folder: Path, room: int) -> str:
     if error.errno in _FULL:
         return (
             f"The decoded images take up to {room / 1e6:,.1f} MB, and {folder} has no room for them "
-            f"({error.strerror}). `genlab data clean` removes others, a smaller size takes less; {_OTHER_PLACE}"
+            f"({error.strerror}). `genlab data clean` removes others, fewer or smaller images take less; {_OTHER_PLACE}"
         )
     return f"The decoded images cannot be kept in {folder}: {error.strerror or error}. {_OTHER_PLACE}"

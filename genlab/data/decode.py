@@ -29,25 +29,50 @@ class Style:
     """What every image is made into."""
 
     size: int
-    crop: Crop
+    crop: Crop | Literal["cells"]
+    """`cells`: nothing is made smaller, and all of the image is kept, cut into squares of the size."""
     channels: int
     background: tuple[int, int, int]
 
 
 def decode(path: Path, style: Style) -> Bytes:
-    """The first frame as C x H x W, upright, in 8 bits, on the background; a BadFileError if it cannot be decoded."""
+    """The first frame as C x H x W, upright, in 8 bits, on the background; a BadFileError if it cannot be decoded.
+
+    As cells, rows x columns x C x H x W of them.
+    """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            image.draft("L" if style.channels == 1 else "RGB", (_SPARE * style.size, _SPARE * style.size))
-            image.load()
-            _check_range(image)
-            plain = _in_mode(_upright(image), style)
+        plain = _opened(path, style)
     except Exception as error:  # Pillow lets a damaged file raise almost anything, and one file must not end it all.
         raise BadFileError(_reason(error, path)) from None
+    if style.crop == "cells":
+        return cells_of(plain, style.size)
     # Antialiased, and the filter that torchvision's Resize takes, so that figures can be compared.
     small = plain.resize((style.size, style.size), Image.Resampling.BILINEAR, _box(plain, style.crop))
     array = np.asarray(small)
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
+
+
+def cells_of(image: Image.Image, size: int) -> Bytes:
+    """A picture as rows x columns x C x size x size; what is too little for a cell is left out, on both sides alike."""
+    columns, rows = image.width // size, image.height // size
+    if not columns or not rows:
+        raise BadFileError(f"it is {image.width} x {image.height}, smaller than a crop (size={size})")
+    left, top = (image.width - columns * size) // 2, (image.height - rows * size) // 2
+    cells = np.empty((rows, columns, len(image.getbands()), size, size), np.uint8)
+    # A row of cells at a time: a large picture is in memory once as Pillow's and once as ours.
+    for row in range(rows):
+        band = image.crop((left, top + row * size, left + columns * size, top + (row + 1) * size))
+        cells[row] = np.asarray(band).reshape(size, columns, size, -1).transpose(1, 3, 0, 2)
+    return cells
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """The width and the height, from the header alone; 0 x 0 where there is no header to read."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.size
+    except Exception:  # It is counted as bad when it is decoded.
+        return 0, 0
 
 
 def is_grey(path: Path) -> bool | None:
@@ -57,6 +82,16 @@ def is_grey(path: Path) -> bool | None:
             return image.mode in GREY
     except Exception:  # It is counted as bad when it is decoded.
         return None
+
+
+def _opened(path: Path, style: Style) -> Image.Image:
+    """The whole image, upright and in the mode of the style."""
+    with Image.open(path, formats=FORMATS) as image:
+        if style.crop != "cells":
+            image.draft("L" if style.channels == 1 else "RGB", (_SPARE * style.size, _SPARE * style.size))
+        image.load()
+        _check_range(image)
+        return _in_mode(_upright(image), style)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -89,7 +124,7 @@ def _in_mode(image: Image.Image, style: Style) -> Image.Image:
     return image if image.mode == wanted else image.convert(wanted)
 
 
-def _box(image: Image.Image, crop: Crop) -> tuple[int, int, int, int]:
+def _box(image: Image.Image, crop: str) -> tuple[int, int, int, int]:
     """What of the image is kept, in whole pixels, so that an image that has the size already stays as it is."""
     width, height = image.size
     if crop == "none":

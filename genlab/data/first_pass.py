@@ -11,30 +11,44 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from PIL import Image
 
-from genlab.data.decode import BadFileError, Bytes, Style, decode, is_grey
+from genlab.data.decode import BadFileError, Bytes, Style, decode, is_grey, size_of
 from genlab.data.listing import shown
+from genlab.data.residence import memory
 from genlab.registry import ConfigError
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 NAMED = 10
+_SHARE_OF_MEMORY = 0.25
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-def first_pass(folder: Path, names: list[str], style: Style, tolerate: float, file: BinaryIO) -> dict[str, Any]:
-    """Write the images row after row; the notes say what is bad, where each image falls and what all of them are."""
+def first_pass(
+    folder: Path,
+    names: list[str],
+    style: Style,
+    tolerate: float,
+    file: BinaryIO,
+    costs: Iterable[int] = repeat(0),
+) -> dict[str, Any]:
+    """Write the images row after row; the notes say what is bad, where each image falls and what all of them are.
+
+    `costs` are the bytes of memory that it takes to decode each, where many at once could take too many.
+    """
     places: list[int] = []
+    grids: list[tuple[int, ...]] = []
     bad: dict[str, str] = {}
     contents = hashlib.sha256(f"{style.channels} x {style.size} x {style.size}".encode())
     make = functools.partial(_row, folder, style)
     with _quiet_pillow(), _progress(len(names)) as advance:
-        for name, made in zip(names, _in_order(make, names), strict=True):
+        for name, made in zip(names, _in_order(make, names, costs), strict=True):
             if isinstance(made, str):
                 bad[name] = made
                 # Enough to stop, and enough to name.
@@ -45,9 +59,11 @@ def first_pass(folder: Path, names: list[str], style: Style, tolerate: float, fi
                 file.write(row.data)
                 contents.update(digest)
                 places.append(int.from_bytes(digest[:6], "big"))
+                grids.append(row.shape[:-3])
             advance()
     check_bad(folder, bad, len(names), tolerate)
-    return {"bad": bad, "places": places, "contents": contents.hexdigest(), "channels": style.channels}
+    notes = {"bad": bad, "places": places, "contents": contents.hexdigest(), "channels": style.channels}
+    return notes if style.crop != "cells" else {**notes, "grids": grids}
 
 
 def check_bad(folder: Path, bad: dict[str, str], count: int, tolerate: float, when: str = "in all") -> None:
@@ -68,6 +84,12 @@ def found_channels(folder: Path, names: Iterable[str]) -> int:
         return 3 if any(is_grey(folder / name) is False for name in names) else 1
 
 
+def found_sizes(folder: Path, names: Iterable[str]) -> list[tuple[int, int]]:
+    """The width and height of each as its header has them, which its rotation may exchange."""
+    with _quiet_pillow():
+        return [size_of(folder / name) for name in names]
+
+
 def _row(folder: Path, style: Style, name: str) -> tuple[Bytes, bytes] | str:
     """An image and the digest of its pixels, or why there is none."""
     try:
@@ -77,18 +99,23 @@ def _row(folder: Path, style: Style, name: str) -> tuple[Bytes, bytes] | str:
     return row, hashlib.blake2b(row.data, digest_size=16).digest()
 
 
-def _in_order(function: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+def _in_order(function: Callable[[Item], Made], items: Iterable[Item], costs: Iterable[int]) -> Iterator[Made]:
     """`map` on all cores: Pillow lets go of Python's lock while it decodes. Only a few results wait in memory."""
     workers = os.cpu_count() or 1
+    most, held = int(_SHARE_OF_MEMORY * memory()), 0
     pool = ThreadPoolExecutor(workers)
-    waiting: deque[Future[Made]] = deque()
+    waiting: deque[tuple[Future[Made], int]] = deque()
     try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 16 * workers:
-                yield waiting.popleft().result()
+        # Whatever it costs, one is always decoded.
+        for item, cost in zip(items, costs, strict=False):
+            while waiting and (held + cost > most or len(waiting) > 16 * workers):
+                made, freed = waiting.popleft()
+                held -= freed
+                yield made.result()
+            waiting.append((pool.submit(function, item), cost))
+            held += cost
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()[0].result()
     finally:
         # On Ctrl-C too: what is not begun is not done.
         pool.shutdown(cancel_futures=True)

@@ -7,7 +7,6 @@ from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import ImageColor
 from PIL import __version__ as pillow
 from torch import Tensor
@@ -47,21 +46,13 @@ def folder(
     tolerate: float,
 ) -> Images:
     """All images below a folder, at any depth, decoded once and then mapped from the disk."""
-    place = _place(path)
+    place = place_of(path)
     check_numbers(size, validation, test, tolerate)
     known = _table(place, labels, label)
-    files = listed(place)
-    if not files.names:
-        raise ConfigError(f"There is no image in {shown(str(place))} ({', '.join(SUFFIXES)}).")
-    stored = decoded(place, files, size, crop, channels, _colour(background), tolerate)
-    bad: dict[str, str] = stored.notes["bad"]
-    check_bad(place, bad, len(files.names), tolerate)
-    names = [name for name in files.names if name not in bad]
-    if not names:
-        raise ConfigError(
-            f"None of the {len(files.names):,} files in {shown(str(place))} is an image that can be used."
-        )
-    splits = _splits(np.array(stored.notes["places"]) / 2**48, validation, test)
+    files = files_in(place)
+    stored = decoded(place, files, size, crop, channels, colour(background), tolerate)
+    names = usable(place, files.names, stored, tolerate)
+    splits = split_by(stored.notes["places"], validation, test)
     said = _said(place, names, known, labels, label)
     return Images(
         cache.mapped(stored.file, len(names), stored.notes["channels"], size, size),
@@ -69,11 +60,12 @@ def folder(
         *said,
         fingerprint(stored.notes["contents"], splits, said),
         file=stored.file,
-        bad_files=tuple(f"{shown(name)}: {reason}" for name, reason in bad.items()),
+        bad_files=bad_files(stored),
     )
 
 
-def _place(path: str | None) -> Path:
+def place_of(path: str | None) -> Path:
+    """The folder that a user names."""
     if path is None:
         raise ConfigError("path names the folder with your images: data.path=FOLDER.")
     place = Path(os.path.expanduser(path))  # Path's own raises where there is no such user
@@ -82,10 +74,39 @@ def _place(path: str | None) -> Path:
     return place.resolve()
 
 
+def files_in(place: Path) -> Listing:
+    """The image files in it, of which there must be some."""
+    files = listed(place)
+    if not files.names:
+        raise ConfigError(f"There is no image in {shown(str(place))} ({', '.join(SUFFIXES)}).")
+    return files
+
+
+def usable(place: Path, names: list[str], stored: cache.Stored, tolerate: float) -> list[str]:
+    """Those that could be decoded, if they are enough."""
+    bad: dict[str, str] = stored.notes["bad"]
+    check_bad(place, bad, len(names), tolerate)
+    left = [name for name in names if name not in bad]
+    if not left:
+        raise ConfigError(f"None of the {len(names):,} files in {shown(str(place))} is an image that can be used.")
+    return left
+
+
+def bad_files(stored: cache.Stored) -> tuple[str, ...]:
+    """Those that could not be decoded, each with the reason."""
+    bad: dict[str, str] = stored.notes["bad"]
+    return tuple(f"{shown(name)}: {reason}" for name, reason in bad.items())
+
+
 def check_numbers(size: int, validation: float, test: float, tolerate: float) -> None:
     """What can be wrong with the numbers of the settings."""
     if not SMALLEST <= size <= LARGEST:
         raise ConfigError(f"size must be between {SMALLEST} and {LARGEST}, and {size} is not.")
+    check_parts(validation, test, tolerate)
+
+
+def check_parts(validation: float, test: float, tolerate: float) -> None:
+    """What can be wrong with the parts that are set aside or skipped."""
     for name, part in (("validation", validation), ("test", test), ("tolerate", tolerate)):
         if not 0 <= part <= 1:
             raise ConfigError(f"{name} must be a part between 0 and 1, such as 0.1, and {part:g} is not.")
@@ -93,7 +114,8 @@ def check_numbers(size: int, validation: float, test: float, tolerate: float) ->
         raise ConfigError(f"validation and test are {validation:g} and {test:g}; that leaves nothing to train on.")
 
 
-def _colour(name: str) -> tuple[int, int, int]:
+def colour(name: str) -> tuple[int, int, int]:
+    """Red, green and blue of a colour by its name."""
     try:
         red, green, blue = ImageColor.getrgb(name)[:3]
     except ValueError:
@@ -131,24 +153,29 @@ def decoded(
     tolerate: float,
 ) -> cache.Stored:
     """The bytes of all images: those in the cache, where neither the files nor the settings have changed."""
-    settings = repr((_EDITION, pillow, str(place), size, crop, channels, background))
-    family = hashlib.sha256(settings.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def make(file: BinaryIO) -> dict[str, object]:
         depth = found_channels(place, files.names) if channels == "auto" else channels
         return first_pass(place, files.names, Style(size, crop, depth, background), tolerate, file)
 
     room = len(files.names) * size * size * (1 if channels == 1 else 3)
-    return cache.once(family, files.version, room, make)
+    return cache.once(family(place, size, crop, channels, background), files.version, room, make)
 
 
-def _splits(places: NDArray[np.float64], validation: float, test: float) -> dict[str, Tensor]:
+def family(place: Path, *settings: object) -> str:
+    """The name of all that is ever decoded of a folder with these settings."""
+    said = repr((_EDITION, pillow, str(place), *settings))
+    return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def split_by(digests: list[int], validation: float, test: float) -> dict[str, Tensor]:
     """Each image falls where a hash of its own decoded pixels says, whatever other images there are.
 
     So an image stays in its split when others are added, and its copies come to the same side as it does; by its name
     no rule could do both, for nothing tells which of two copies was there first. In a folder so small that no image
     falls into a split, the one that falls nearest to it is lent.
     """
+    places = np.array(digests) / 2**48
     part = np.where(places < test, "test", np.where(places < test + validation, "validation", "train"))
     for name, wanted in (("test", test), ("validation", validation)):
         if wanted and not (part == name).any() and (train := places[part == "train"]).size:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genlab.data.mosaic import check_grid
 from genlab.game import Shape
 from genlab.randomness import generator
 from genlab.registry import ConfigError
@@ -43,6 +44,11 @@ class Images:
     """Where the pixels lie on disk, row after row from its beginning, when they do not lie in memory."""
     bad_files: tuple[str, ...] = ()
     """The files that could not be used and were left out: `name: reason`."""
+    grid: Tensor | None = None
+    """Of images that are cells of larger pictures: row and column in its picture, and how many that has of both.
+
+    The cells of a picture follow each other in one split, row by row; what is trained on are crops anywhere in it.
+    """
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels)
@@ -50,6 +56,8 @@ class Images:
         _check_labels(self.labels, len(self.pixels), len(self.names))
         for name, attribute in self.attributes.items():
             _check_attribute(name, attribute, len(self.pixels))
+        if self.grid is not None:
+            check_grid(self.grid, self.splits, len(self.pixels))
         if not self.fingerprint:
             object.__setattr__(self, "fingerprint", _fingerprint(self))
 
@@ -124,11 +132,12 @@ def _check_attribute(name: str, attribute: Attribute, count: int) -> None:
 
 
 def _fingerprint(images: Images) -> str:
-    """16 hex digits that change when any pixel, split, label or attribute does."""
+    """16 hex digits that change when any pixel, split, label, attribute or place in a grid does."""
     digest = hashlib.sha256()
     parts = [images.pixels, *(images.splits[name] for name in SPLITS)]
     parts += [images.labels] if images.labels is not None else []
     parts += [attribute.values for attribute in images.attributes.values()]
+    parts += [images.grid] if images.grid is not None else []
     for tensor in parts:
         # With the shapes, an image that moves from one split to the next cannot go unnoticed.
         digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())

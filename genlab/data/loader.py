@@ -8,6 +8,7 @@ from torch import Tensor
 
 from genlab.data.augmentation import Augmentation
 from genlab.data.images import Images
+from genlab.data.mosaic import Mosaic, cut
 from genlab.data.residence import Ahead, Residence, Resident, Streamed, choose
 from genlab.game import Batch
 from genlab.randomness import generator
@@ -42,6 +43,9 @@ class Loader:
             if self.residence == "device"
             else Streamed(images, chosen, self.device, from_disk=self.residence == "disk")
         )
+        # Held-out images are looked at as they are, the same ones each time.
+        grid = images.grid if split == "train" else None
+        self._mosaic = None if grid is None else Mosaic(grid[chosen], *images.shape[1:])
         # A tensor, because CUDA multiplies by the reciprocal of a plain number, and that is a bit off.
         self._white = torch.tensor(255.0, device=self.device)
         self._order_of = lru_cache(maxsize=2)(self._order)
@@ -67,11 +71,22 @@ class Loader:
 
     def _gather(self, number: int) -> Batch:
         epoch, position = divmod(number, self.batches_per_epoch)
-        return self._split.gather(self._order_of(epoch)[position * self.batch_size :][: self.batch_size])
+        chosen = self._order_of(epoch)[position * self.batch_size :][: self.batch_size]
+        return self._cropped(self._mosaic, chosen, number) if self._mosaic else self._split.gather(chosen)
+
+    def _cropped(self, mosaic: Mosaic, chosen: Tensor, number: int) -> Batch:
+        """Crops near the chosen cells; one has the label of the cell in which it begins."""
+        # Drawn here and not on the device, which would have to be waited for to know what is to be read from disk.
+        crops = mosaic.draw(chosen, generator(self.seed, "crops", number))
+        rows = self._split.rows[crops.cells.flatten().to(self._split.rows.device)]
+        batch = self._split.gather(rows)
+        down, right = (offset.to(self.device, non_blocking=True) for offset in (crops.down, crops.right))
+        return {name: cut(value, down, right) if name == "image" else value[::4] for name, value in batch.items()}
 
     def _order(self, epoch: int) -> Tensor:
+        """The rows of the split in the order of an epoch; of cells, their positions in the split."""
         order = torch.randperm(self.count, generator=generator(self.seed, "order", epoch))
-        return self._split.rows[order.to(self._split.rows.device)]
+        return order if self._mosaic else self._split.rows[order.to(self._split.rows.device)]
 
     def _scaled(self, batch: Batch) -> Batch:
         """Bytes as floats in [0, 1]; points are taken as they are."""

@@ -22,9 +22,9 @@ def described(images: Images) -> list[tuple[str, str]]:
     """Each fact by its name: counts, shape, splits, classes, attributes, mean, deviation, copies, bad files."""
     mean, deviation = moments(images.pixels)
     rows = [
-        ("images", f"{len(images.pixels):,}"),
+        ("images", f"{len(images.pixels):,}" + (" crops side by side" if images.grid is not None else "")),
         ("shape", " x ".join(map(str, images.shape)) + " (channels, height, width)"),
-        ("splits", ", ".join(f"{name} {len(rows):,}" for name, rows in images.splits.items())),
+        ("splits", ", ".join(f"{name} {len(rows):,}{_pictures(images, rows)}" for name, rows in images.splits.items())),
     ]
     if images.labels is not None:
         rows.append(("classes", _counted(images.labels, images.names)))
@@ -76,6 +76,14 @@ def picture(images: Images) -> Image.Image:
         sheet.paste(_enlarged(images.pixels[row]), (left, top))
         draw.multiline_text((left, top + _CELL), "\n".join(text), _DARK, font, spacing=1)
     return sheet
+
+
+def _pictures(images: Images, rows: Tensor) -> str:
+    """How many pictures these are cut out of, if they are."""
+    if images.grid is None:
+        return ""
+    count = int((images.grid[rows, :2] == 0).all(1).sum())
+    return f" (of {count:,} picture{'s' if count != 1 else ''})"
 
 
 def _values(pixels: Tensor) -> Iterator[Tensor]:
