@@ -87,7 +87,7 @@ class Lite0(nn.Module):
 
     def read(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights under the names that the package gives them."""
-        self.load_state_dict({_renamed(name): values for name, values in weights.items()})
+        self.load_state_dict({_renamed(name): values for name, values in weights.items()}, assign=True)
 
     def depths(self, images: Tensor) -> list[Tensor]:
         """What every block gives."""
@@ -108,7 +108,9 @@ class Lite0Features(Features):
 
     def __init__(self, weights: Mapping[str, Tensor], *, factor: float) -> None:
         super().__init__("lite0", factor)
-        self.network = Lite0()
+        # Without first weights, which would be drawn and thrown away.
+        with torch.device("meta"):
+            self.network = Lite0()
         self.network.read(weights)
         freeze(self)
 

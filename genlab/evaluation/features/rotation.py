@@ -102,7 +102,7 @@ class RotationFeatures(Features):
 
 def rotation(
     *,
-    factor: float = 0.4,
+    factor: float = 0.3,
     images: Images,
     device: torch.device | None = None,
     console: Console | None = None,
