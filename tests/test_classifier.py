@@ -16,6 +16,7 @@ import torch
 from genlab.data.built_in import digits
 from genlab.data.images import Images
 from genlab.evaluation import classifier
+from genlab.evaluation import kept as kept_networks
 from genlab.evaluation.classifier import Classifier, Trained, folder_of, trained_classifier
 from genlab.game import Shape
 from genlab.registry import ConfigError, RunError
@@ -121,7 +122,7 @@ def test_what_is_there_is_found_without_writing(
     def refused(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(classifier, "lock", refused)
+    monkeypatch.setattr(kept_networks, "lock", refused)
     monkeypatch.setattr(Path, "mkdir", refused)
     assert same(trained_classifier(images), kept[1], images)
     shutil.rmtree(folder)

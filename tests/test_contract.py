@@ -9,7 +9,7 @@ import torch
 
 from genlab.assembly import build_model
 from genlab.config import Config, choices, compose
-from genlab.evaluation.features import Pixels
+from genlab.evaluation.features import FEATURES
 from genlab.game import ABILITIES, Model, Samples, Shape
 from genlab.models.adversarial import LOSSES
 from genlab.models.autoencoder import Autoencoder
@@ -66,7 +66,7 @@ def config_of(recipe: Recipe) -> Config:
 
 
 def built(recipe: Recipe, shape: Shape, seed: int = 1) -> Model:
-    return build_model(replace(config_of(recipe), seed=seed), shape, 10, Pixels())
+    return build_model(replace(config_of(recipe), seed=seed), shape, 10, FEATURES["pixels"]())
 
 
 @every_recipe

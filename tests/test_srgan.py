@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genlab import assembly, run
-from genlab.evaluation.features import Pixels
+from genlab.evaluation.features import FEATURES
+from genlab.evaluation.features.pixels import Pixels
 from genlab.game import Shape
 from genlab.models import srresnet
 from genlab.models.srgan import SRGAN
 from genlab.models.srresnet import Block, Judge, SRResNet
-from genlab.networks.features import freeze
+from genlab.networks.features import Features
 from genlab.registry import ConfigError
 from genlab.resampling import enlarged, luma, shrunk
 from genlab.training import checkpoint
@@ -29,7 +30,7 @@ GAME = ["model=srgan", "model.features=pixels", "model.critic_width=4", *SMALL]
 def tiny(shape: Shape = COLOUR, **settings: object) -> SRGAN:
     torch.manual_seed(3)
     chosen = {"scale": 2, "blocks": 1, "width": 8, "critic_width": 4, "normalization": "none", **settings}
-    return SRGAN(shape=shape, features=Pixels(), **chosen)  # type: ignore[arg-type]
+    return SRGAN(shape=shape, features=FEATURES["pixels"](), **chosen)  # type: ignore[arg-type]
 
 
 def enlarger(scale: int = 4, blocks: int = 2, **settings: object) -> SRResNet:
@@ -276,16 +277,16 @@ def test_a_run_switches_from_pixels_to_the_critic_at_its_step(tmp_path: Path) ->
     assert kept.facts["given"]["features"].startswith("pixels ")
 
 
-class Other(Pixels):
-    def __init__(self, *, images: object, device: object, console: object, factor: float) -> None:
-        super().__init__()
-        self.register_buffer("changed", torch.ones(3))
-        freeze(self)
+def of_other_weights(*, factor: float) -> Features:
+    """Pixels again, by name, with something to tell them apart."""
+    other = Pixels(factor=factor)
+    other.register_buffer("changed", torch.ones(3), persistent=False)
+    return other
 
 
 def test_a_run_does_not_go_on_with_other_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert genlab(tmp_path, "train", *GAME, "model.pixel_steps=1", "run=mine").returncode == 0
-    monkeypatch.setitem(assembly.FEATURES, "pixels", Other)
+    monkeypatch.setitem(FEATURES, "pixels", of_other_weights)
     done = genlab(tmp_path, "resume", "mine", "trainer.steps=4")
     assert_refused(done, "The run was trained with other features: pixels ")
 

@@ -1,9 +1,6 @@
 """A small residual classifier of a data set's own images, by which made ones are judged."""
 
-import hashlib
 import inspect
-import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,17 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genlab.data.cache import cache_folder, lock
 from genlab.data.images import Images
-from genlab.data.loader import Loader
+from genlab.evaluation.kept import Recipe
 from genlab.game import Batch, Model, Shape, Terms
-from genlab.randomness import reseed
-from genlab.registry import ConfigError, RunError
-from genlab.training import checkpoint
+from genlab.registry import ConfigError
 from genlab.training.console import Console
-from genlab.training.journal import read
 from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
-from genlab.training.trainer import Trainer
 
 SEED = 0
 EPOCHS, LEAST_STEPS, MOST_STEPS = 30, 300, 1500
@@ -109,20 +101,14 @@ def trained_classifier(
 ) -> Trained:
     """The classifier of a data set, trained once and found again in the cache folder from then on."""
     _check(images)
-    folder, home = folder_of(images), device or torch.device("cpu")
-    # Whether it was trained now or long ago, the caller's own draws stay the same.
-    with torch.random.fork_rng([home] if home.type == "cuda" else []):
-        # Before any lock: what is there may lie in a folder that nobody may write to.
-        classifier = _found(images, folder) or _made(images, folder, home, console or Console())
-    classifier.to(home).eval().requires_grad_(False)
-    return Trained(classifier, _accuracy(classifier, images, folder))
+    recipe = _recipe(images)
+    classifier = recipe.trained(device or torch.device("cpu"), console or Console())
+    return Trained(classifier, recipe.accuracy(classifier))
 
 
 def folder_of(images: Images) -> Path:
     """Where the classifier of these images is kept; another for other images, settings or layers."""
-    recipe = [SEED, *_settings(images), PLAYER, tuple(images.shape), images.classes, LAYERS]
-    version = hashlib.sha256(repr(recipe).encode()).hexdigest()[:8]
-    return cache_folder() / "classifiers" / f"{images.fingerprint}-{version}"
+    return _recipe(images).folder
 
 
 def _check(images: Images) -> None:
@@ -136,11 +122,11 @@ def _check(images: Images) -> None:
         raise ConfigError(f"A classifier tells classes apart, and there is {found} to train it on.")
 
 
-def _settings(images: Images) -> tuple[TrainerSettings, LoadingSettings]:
+def _recipe(images: Images) -> Recipe[Classifier]:
     """As long as it takes, and no longer: large sets by the step, small ones by the epoch."""
     count = len(images.splits["train"])
     batch_size = min(128, count)
-    trainer = TrainerSettings(
+    settings = TrainerSettings(
         batch_size=batch_size,
         steps=min(MOST_STEPS, max(LEAST_STEPS, EPOCHS * (count // batch_size))),
         checkpoint_every=250,
@@ -148,75 +134,13 @@ def _settings(images: Images) -> tuple[TrainerSettings, LoadingSettings]:
         precision="float32",
         compile=False,
     )
-    return trainer, LoadingSettings(shift=max(1, min(images.shape[1:]) // 16))
-
-
-def _found(images: Images, folder: Path) -> Classifier | None:
-    """The classifier that is kept there, if it is whole and has been trained to the end."""
-    path = checkpoint.steps(folder / "checkpoints").get(_settings(images)[0].steps or 0)
-    try:
-        kept = checkpoint.load(path) if path else None
-    except (checkpoint.BrokenError, FileNotFoundError):
-        return None
-    if kept is None:
-        return None
-    classifier = _untrained(images)
-    classifier.load_state_dict(checkpoint.fitted(kept, "model", classifier.state_dict()))
-    return classifier
-
-
-def _made(images: Images, folder: Path, device: torch.device, console: Console) -> Classifier:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with lock(folder.parent, folder.name, work="training a classifier of the same images"):
-            if found := _found(images, folder):
-                return found
-            _train(images, folder, device, console)
-            # Read back, so that the first call gives bit for bit what all later ones give.
-            made = _found(images, folder)
-    except OSError as error:
-        reason = f"{error.strerror or error}. GENLAB_CACHE=FOLDER names another place."
-        raise ConfigError(f"The classifier cannot be kept in {folder}: {reason}") from None
-    assert made
-    return made
-
-
-def _accuracy(classifier: Classifier, images: Images, folder: Path) -> float | None:
-    """What the journal says of the end of the training; measured where it says nothing."""
-    split = next((split for split in ("test", "validation") if len(images.splits[split])), None)
-    if split is None:
-        return None
-    total = _settings(images)[0].steps
-    noted = [line.get("accuracy") for line in read(folder) if (line["step"], line["split"]) == (total, split)]
-    if noted and isinstance(noted[-1], float):
-        return noted[-1]
-    loader = Loader(images, split, _AT_ONCE, device=classifier.head.weight.device)
-    right = [(classifier.classify(batch["image"]).argmax(1) == batch["label"]).sum() for batch in loader.once()]
-    return float(torch.stack(right).sum()) / loader.count
-
-
-def _train(images: Images, folder: Path, device: torch.device, console: Console) -> None:
-    """Train to the end, from where a process that was stopped has left it."""
-    trainer = _trainer(images, device)
-    try:
-        trainer.take_up(folder)
-    except ConfigError as error:
-        warnings.warn(f"{error} The classifier is trained anew.", stacklevel=3)
-        shutil.rmtree(folder)
-        trainer = _trainer(images, device)
-    console.say(f"Training a classifier of the data, once; it is kept in {folder}")
-    outcome = trainer.fit(folder, console)
-    if outcome.state != "finished":
-        done = f"step {outcome.step:,} of {trainer.total:,}"
-        raise RunError(f"The training of the classifier was stopped at {done}; the next time it goes on from there.")
-
-
-def _trainer(images: Images, device: torch.device) -> Trainer:
-    settings, loading = _settings(images)
-    players = {"model": PLAYER}
-    return Trainer(_untrained(images), images, settings, players, seed=SEED, device=device, best=None, loading=loading)
-
-
-def _untrained(images: Images) -> Classifier:
-    reseed(torch.device("cpu"), SEED, "weights")
-    return Classifier(shape=images.shape, classes=images.classes)
+    return Recipe(
+        name="classifier",
+        images=images,
+        untrained=lambda: Classifier(shape=images.shape, classes=images.classes),
+        layers=(tuple(images.shape), images.classes, LAYERS),
+        settings=settings,
+        loading=LoadingSettings(shift=max(1, min(images.shape[1:]) // 16)),
+        player=PLAYER,
+        seed=SEED,
+    )

@@ -1,17 +1,13 @@
+"""What images are judged by, and what a content loss teaches by, by the name of the class in a YAML."""
+
 from collections.abc import Callable
 
-from torch import Tensor
+from genlab.evaluation.features import lite0, pixels, rotation, vgg19
+from genlab.networks.features import Features
 
-from genlab.networks.features import Features, freeze
-
-
-class Pixels(Features):
-    def __init__(self, *, factor: float = 1.0) -> None:
-        super().__init__("pixels", factor)
-        freeze(self)
-
-    def layers(self, images: Tensor) -> list[Tensor]:
-        return [images]
-
-
-FEATURES: dict[str, Callable[..., Features]] = {"pixels": Pixels, "vgg19": Pixels}
+FEATURES: dict[str, Callable[..., Features]] = {
+    "vgg19": vgg19.vgg19,
+    "lite0": lite0.lite0,
+    "self": rotation.rotation,
+    "pixels": pixels.pixels,
+}
