@@ -64,3 +64,9 @@ Folders = Annotated[
         "--config-dir", metavar="FOLDER", exists=True, file_okay=False, help="A configs folder of yours, besides ours."
     ),
 ]
+Pictures = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PICTURES...", help="Files, folders, or quoted patterns such as 'photos/*.jpg'.", show_default=False
+    ),
+]

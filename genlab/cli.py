@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genlab.arguments import GROUP_OF, Folders, Overrides, Plugins, RunName, Shown, Subject
+from genlab.arguments import GROUP_OF, Folders, Overrides, Pictures, Plugins, RunName, Shown, Subject
 
 if TYPE_CHECKING:
     from rich.console import Console as Terminal
@@ -79,6 +79,44 @@ def resume(
     from genlab import assembly
 
     _finish(*assembly.resume(found, overrides or [], _console()))
+
+
+@app.command()
+def upscale(
+    name: RunName,
+    pictures: Pictures,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the results go; upscaled/ in the run unless told.")
+    ] = None,
+    scale: Annotated[int | None, typer.Option(help="How many times larger; a run knows one scale.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Also show the results beside bicubic ones.")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Make the pictures small, enlarge them, and say how near they come.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+) -> None:
+    """Enlarge pictures with a model that learnt it, such as: genlab upscale latest photos/ --compare"""
+    from genlab.run import find
+
+    found = find(name)
+    from genlab import assembly, report
+    from genlab.lab import upscale as lab
+    from genlab.lab.enlargement import caption
+    from genlab.lab.sources import sources
+    from genlab.training.engine import choose_device
+
+    lab.refuse_unable(found)
+    place = out or found.path / "upscaled"
+    wanted = sources(pictures, place if compare or not measure else None)
+    enlarger = lab.enlarger_of(found, assembly.open_model(found).to(choose_device(device)), scale)
+    work = lab.Work(enlarger, place, str(found.facts["name"]), compare, print)
+    if measure:
+        rows, bad = work.measure(wanted)
+        if rows:
+            _terminal().print(report.measured_table(rows, caption(enlarger.scale)))
+    else:
+        bad = work.enlarge(wanted)
+    lab.settle(len(wanted), bad)
 
 
 @app.command("list")

@@ -108,7 +108,10 @@ def tiles(width: int, height: int, reach: int, at_once: int = _AT_ONCE) -> list[
     # Where a model reaches far, tiles are so large that no margin is broader than half of what it surrounds.
     at_once = max(at_once, (4 * reach) ** 2)
     most = 2 * math.ceil(height / (math.isqrt(at_once) - 2 * reach))
-    ways = [(rows, _columns(width, at_once // _seen(height, rows, reach), reach)) for rows in range(1, min(most, height) + 1)]
+    ways = [
+        (rows, _columns(width, at_once // _seen(height, rows, reach), reach))
+        for rows in range(1, min(most, height) + 1)
+    ]
 
     def cost(way: tuple[int, int]) -> tuple[int, int, int]:
         rows, columns = way
@@ -139,9 +142,7 @@ def _columns(width: int, limit: int, reach: int) -> int:
 def _spans(length: int, parts: int, reach: int) -> list[tuple[int, int, int, int]]:
     """Where each part of a side begins and ends, without and with its margins."""
     edges = [length * part // parts for part in range(parts + 1)]
-    return [
-        (start, end, max(0, start - reach), min(length, end + reach)) for start, end in itertools.pairwise(edges)
-    ]
+    return [(start, end, max(0, start - reach), min(length, end + reach)) for start, end in itertools.pairwise(edges)]
 
 
 def _inner(tile: Tile) -> Box:

@@ -19,8 +19,11 @@ class Source(NamedTuple):
         return shown(str(self.path))
 
 
-def sources(given: Iterable[Path], out: Path) -> list[Source]:
-    """Files as they are, the images of folders at any depth, those that globs match; each file once."""
+def sources(given: Iterable[Path], out: Path | None) -> list[Source]:
+    """Files as they are, the images of folders at any depth, those that globs match; each file once.
+
+    `out` is where the results go, if there will be any.
+    """
     found: dict[Path, Source] = {}
     for argument in given:
         for source in _meant(argument.expanduser(), out):
@@ -28,9 +31,10 @@ def sources(given: Iterable[Path], out: Path) -> list[Source]:
     return list(found.values())
 
 
-def _meant(argument: Path, out: Path) -> list[Source]:
+def _meant(argument: Path, out: Path | None) -> list[Source]:
     if argument.is_dir():
-        _check_apart(argument, out)
+        if out:
+            _check_apart(argument, out)
         names = listed(argument).names
         if not names:
             raise ConfigError(f"There is no image in {shown(str(argument))} ({', '.join(SUFFIXES)}).")
