@@ -5,6 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
+from genlab.evaluation.features import FEATURES
+from genlab.evaluation.perceptual import distance
 from genlab.evaluation.pixels import compared
 from genlab.lab.enlargement import caption, measure, smallest
 from genlab.registry import ConfigError
@@ -35,6 +37,16 @@ def test_the_figures_are_those_of_the_photograph_cut_to_a_multiple_without_a_bor
     for row, made in zip(rows[:2], (enlarged(small, scale), Nearest(scale=scale).upscale(small)), strict=True):
         expected = {name: float(value) for name, value in compared(made, truth, scale).items()}
         assert row.figures == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_distance_is_measured_of_the_same_part_and_carries_the_name_of_its_features() -> None:
+    features, pixels = FEATURES["pixels"](), photo(40, 52)
+    rows = measure(Nearest(scale=4), [("a", pixels)], features)
+    truth = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    made = Nearest(scale=4).upscale(shrunk(truth, 4))
+    expected = distance(features, made[:, :, 4:-4, 4:-4], truth[:, :, 4:-4, 4:-4])
+    assert rows[1].figures["distance-pixels"] == pytest.approx(float(expected), rel=1e-4)
+    assert all("distance-pixels" in row.figures for row in rows)
 
 
 def test_grey_photographs_are_measured_by_a_model_for_either() -> None:

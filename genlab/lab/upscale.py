@@ -15,11 +15,12 @@ from genlab.data.progress import progress
 from genlab.game import Upscales
 from genlab.lab import picture
 from genlab.lab.comparison import part_to_show, side_by_side
-from genlab.lab.enlargement import BICUBIC, Row, as_image, judged, smallest, tried, with_means
+from genlab.lab.enlargement import BICUBIC, Row, as_image, caption, judged, part_of, smallest, tried, with_means
 from genlab.lab.enlarger import Enlarger
 from genlab.lab.fresh import Fresh, write_fresh
 from genlab.lab.picture import Picture
-from genlab.lab.sources import Source
+from genlab.lab.sources import Source, sources
+from genlab.networks.features import Features
 from genlab.registry import ConfigError, RunError
 from genlab.run import OUTPUTS, Run, runs
 
@@ -61,24 +62,33 @@ class Work:
     compare: bool
     say: Callable[[str], None]
 
-    def enlarge(self, sources: list[Source]) -> dict[Source, str]:
+    @property
+    def caption(self) -> str:
+        """What has to be known of the figures that are measured."""
+        return caption(self.enlarger.scale)
+
+    def meant(self, given: list[Path], measured: bool) -> list[Source]:
+        """The pictures that are meant; where results are written, not among them."""
+        return sources(given, self.out if self.compare or not measured else None)
+
+    def enlarge(self, wanted: list[Source]) -> dict[Source, str]:
         """Enlarge every picture that can be, and return why the others cannot."""
-        with going_through(self.enlarger, sources) as (todo, bad, advance):
+        with going_through(self.enlarger, wanted) as (todo, bad, advance):
             for source in todo:
                 with noted(source, bad):
                     self._enlarge(source, advance)
         return bad
 
-    def measure(self, sources: list[Source]) -> tuple[list[Row], dict[Source, str]]:
+    def measure(self, wanted: list[Source], features: Features | None) -> tuple[list[Row], dict[Source, str]]:
         """Take every picture for the truth: made small, enlarged and held against it."""
         rows = list[Row]()
-        with going_through(self.enlarger, sources, shrink=self.enlarger.scale) as (todo, bad, advance):
+        with going_through(self.enlarger, wanted, shrink=self.enlarger.scale) as (todo, bad, advance):
             for source in todo:
                 with noted(source, bad):
-                    rows += self._measure(source, advance)
+                    rows += self._measure(source, features, advance)
         return with_means(rows), bad
 
-    def _measure(self, source: Source, advance: Callable[[], None]) -> list[Row]:
+    def _measure(self, source: Source, features: Features | None, advance: Callable[[], None]) -> list[Row]:
         whole = picture.read(source.path).image
         # How clear a picture is has no true enlargement: the colours alone are measured.
         truth, least = whole.convert(whole.mode.removesuffix("A")), smallest(self.enlarger.scale)
@@ -90,10 +100,9 @@ class Work:
         if self.compare:
             panels = {**trial.made, "original": trial.truth}
             box = part_to_show(truth, 1)
-            self.keep_comparison(
-                self.out / source.name, {label: as_image(images).crop(box) for label, images in panels.items()}
-            )
-        return judged(str(source), trial)
+            shown_part = {label: as_image(part_of(images, box)) for label, images in panels.items()}
+            self.keep_comparison(self.out / source.name, shown_part)
+        return judged(str(source), trial, features)
 
     def _enlarge(self, source: Source, advance: Callable[[], None]) -> None:
         small = picture.read(source.path)
@@ -115,6 +124,8 @@ class Work:
         except OSError as error:
             reason = error.strerror or error
             raise ConfigError(f"{shown(str(self.out / name))} cannot be written: {reason}.") from None
+        except ValueError as error:  # what an encoder says of a picture that it cannot hold
+            raise BadFileError(f"enlarged it cannot be written as {name.suffix}: {error}") from None
 
     def keep_comparison(self, beside: Path, panels: dict[str, Image.Image]) -> None:
         """Write a comparison as a PNG beside the result that it is of."""
@@ -131,13 +142,13 @@ class Work:
 
 @contextmanager
 def going_through(
-    enlarger: Enlarger, sources: list[Source], shrink: int = 1
+    enlarger: Enlarger, wanted: list[Source], shrink: int = 1
 ) -> Iterator[tuple[list[Source], dict[Source, str], Callable[[], None]]]:
     """The sources that are pictures, by their headers, why others are bad, and what moves the progress by a tile."""
     bad: dict[Source, str] = {}
     total, todo = 0, list[Source]()
     with quiet_pillow():
-        for source in sources:
+        for source in wanted:
             with noted(source, bad):
                 width, height = picture.size_of(source.path)
                 total += len(enlarger.tiles(max(1, width // shrink), max(1, height // shrink)))
