@@ -44,6 +44,12 @@ def _complete_run(incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def _complete_features(incomplete: str) -> list[str]:
+    from genlab.overrides import described
+
+    return [name for name, _ in described("model/features") if name.startswith(incomplete)]
+
+
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[GROUP=NAME | SETTING=VALUE]...", show_default=False, autocompletion=_complete_override),
@@ -64,3 +70,29 @@ Folders = Annotated[
         "--config-dir", metavar="FOLDER", exists=True, file_okay=False, help="A configs folder of yours, besides ours."
     ),
 ]
+Pictures = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PICTURES...", help="Files, folders, or quoted patterns such as 'photos/*.jpg'.", show_default=False
+    ),
+]
+Results = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Where the results go; upscaled/ in the run unless told.")
+]
+Scale = Annotated[int | None, typer.Option("--scale", help="How many times larger; a run knows only its own scale.")]
+Compare = Annotated[
+    bool, typer.Option("--compare", help="Write also each picture's NAME-compare.png, bicubic beside the model.")
+]
+Measure = Annotated[
+    bool, typer.Option("--measure", help="Make the pictures small, enlarge them and say how near that comes to them.")
+]
+FeaturesName = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        metavar="NAME",
+        help="What --measure sees differences by; lite0 where it is installed.",
+        autocompletion=_complete_features,
+    ),
+]
+DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genlab.arguments import GROUP_OF, Folders, Overrides, Plugins, RunName, Shown, Subject
+from genlab import arguments
 
 if TYPE_CHECKING:
     from rich.console import Console as Terminal
@@ -38,11 +38,11 @@ app.add_typer(data_app, name="data")
 @app.command(add_help_option=False)
 def train(
     context: typer.Context,
-    overrides: Overrides = None,
+    overrides: arguments.Overrides = None,
     multirun: Annotated[bool, typer.Option("--multirun", "-m", help="Every combination, such as model=ae,vae")] = False,
-    plugin: Plugins = None,
-    config_dir: Folders = None,
-    cfg: Annotated[Shown | None, typer.Option(help="Print the composed config and do not train.")] = None,
+    plugin: arguments.Plugins = None,
+    config_dir: arguments.Folders = None,
+    cfg: Annotated[arguments.Shown | None, typer.Option(help="Print the composed config and do not train.")] = None,
     help_: Annotated[bool, typer.Option("--help", "-h", help="Show the groups and the settings.")] = False,
 ) -> None:
     """Train a model, such as: genlab train model=vae trainer.epochs=5"""
@@ -69,7 +69,7 @@ def train(
 
 @app.command()
 def resume(
-    name: RunName,
+    name: arguments.RunName,
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", help=_BUDGET)] = None,
 ) -> None:
     """Go on with a run that was stopped, or give a finished one more epochs."""
@@ -81,23 +81,63 @@ def resume(
     _finish(*assembly.resume(found, overrides or [], _console()))
 
 
+@app.command()
+def upscale(
+    name: arguments.RunName,
+    pictures: arguments.Pictures,
+    out: arguments.Results = None,
+    scale: arguments.Scale = None,
+    compare: arguments.Compare = False,
+    measure: arguments.Measure = False,
+    features: arguments.FeaturesName = None,
+    device: arguments.DeviceName = "auto",
+) -> None:
+    """Enlarge pictures with a model that has learnt it, such as: genlab upscale latest photos/ --compare"""
+    from genlab.run import find
+
+    if features and not measure:
+        raise typer.BadParameter("--features says what --measure sees differences by; add --measure.")
+    if out and measure and not compare:
+        raise typer.BadParameter("--measure writes nothing into --out; add --compare, or leave out --out.")
+    found = find(name)
+    from genlab import assembly, config, report
+    from genlab.lab import upscale as lab
+    from genlab.lab.judge import judge
+    from genlab.training.engine import choose_device
+
+    lab.refuse_unable(found)
+    home, settings = choose_device(device), found.path / "config.yaml"
+    enlarger = lab.enlarger_of(found, assembly.open_model(found).to(home), scale)
+    work = lab.Work(enlarger, out or found.path / "upscaled", found.facts["name"], compare, print)
+    wanted = work.meant(pictures, measured=measure)
+    if measure:
+        facts = {"device": home, "console": _console()}
+        by = judge(features, lambda: assembly.build_images(config.load(settings)), print, **facts)
+        rows, bad = work.measure(wanted, by)
+        if rows:
+            _terminal().print(report.measured_table(rows, work.caption))
+    else:
+        bad = work.enlarge(wanted)
+    lab.settle(len(wanted), bad)
+
+
 @app.command("list")
-def list_(subject: Annotated[Subject, typer.Argument(help="What to list.")]) -> None:
+def list_(subject: Annotated[arguments.Subject, typer.Argument(help="What to list.")]) -> None:
     """List the models, data, networks, experiments or runs."""
-    if subject is Subject.runs:
+    if subject is arguments.Subject.runs:
         from genlab.report import runs_table
         from genlab.run import OUTPUTS, runs
 
         found = runs()
         _terminal().print(runs_table(found) if found else f"There are no runs in {OUTPUTS}/ yet.")
-    elif subject is Subject.data:
+    elif subject is arguments.Subject.data:
         from genlab.report import sets_table
 
         _terminal().print(sets_table())
     else:
         from genlab.overrides import described
 
-        for name, text in described(GROUP_OF[subject]):
+        for name, text in described(arguments.GROUP_OF[subject]):
             print(f"{name:<16} {text}".rstrip())
 
 
@@ -122,8 +162,8 @@ def show(
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where the grid goes; outputs/data/NAME.png unless told.")
     ] = None,
-    plugin: Plugins = None,
-    config_dir: Folders = None,
+    plugin: arguments.Plugins = None,
+    config_dir: arguments.Folders = None,
 ) -> None:
     """Say what a data set holds, and write a grid of its images with what is known of each."""
     from genlab import assembly, config, report, run
@@ -173,7 +213,7 @@ def _sweep(overrides: list[str], folders: list[Path], files: list[str]) -> None:
         config.sweep(rest, folder, _job, folders, files)
     finally:
         _terminal().print(runs_table(runs(folder)))
-    print(f"The sweep is done. Compare its runs in the HParams tab: genlab board {folder}")
+    print(f"The sweep is done. arguments.Compare its runs in the HParams tab: genlab board {folder}")
 
 
 def _job(wanted: "Config", folder: Path) -> float | None:

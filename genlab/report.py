@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,25 @@ def runs_table(runs: list[Run]) -> Table:
         figures = [last.get(split, {}).get("loss") for split in ("validation", "test")]
         shown = ["" if figure is None else number(figure) for figure in figures]
         table.add_row(str(run.path), run.state, f"{step:,}", *shown)
+    return table
+
+
+def measured_table(rows: Sequence[tuple[str, str, dict[str, float]]], caption: str) -> Table:
+    """How well each photograph was enlarged in each way, and on the last lines all of them."""
+    figures = list(rows[0][2]) if rows else []
+    table = Table(header_style="bold", caption=caption, caption_justify="left")
+    table.add_column("photograph", overflow="fold")
+    table.add_column("enlarged by")
+    for name in figures:
+        table.add_column(name, justify="right")
+    before = ""
+    for photograph, by, measured in rows:
+        if before and photograph != before:
+            table.add_section()
+        table.add_row(
+            Text("" if photograph == before else photograph), by, *(number(measured[name]) for name in figures)
+        )
+        before = photograph
     return table
 
 

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "plugins": {"registry"},
     "config": {"registry", "training"},
     "run": {"registry", "training"},
-    "lab": {*GROUND, "data", "evaluation", "run"},
+    "lab": {*GROUND, "networks", "data", "evaluation", "run"},
     "arguments": {"overrides", "run"},
     "overrides": {"registry", "config"},
     "report": {"registry", "data", "training", "run", "overrides"},

@@ -14,7 +14,7 @@ Crop = Literal["none", "center", "random"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 GREY = {"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"}
-_TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
+TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
 # A JPEG is decoded at half, a quarter or an eighth of its size where that leaves at least twice the pixels each way:
 # its own reduction is a fast but crude filter, and the better one still has the last factor of two.
 _SPARE = 2
@@ -43,7 +43,7 @@ def decode(path: Path, style: Style) -> Bytes:
     try:
         plain = _opened(path, style)
     except Exception as error:  # Pillow lets a damaged file raise almost anything, and one file must not end it all.
-        raise BadFileError(_reason(error, path)) from None
+        raise BadFileError(reason(error, path)) from None
     if style.crop == "cells":
         return cells_of(plain, style.size)
     # Antialiased, and the filter that torchvision's Resize takes, so that figures can be compared.
@@ -90,18 +90,19 @@ def _opened(path: Path, style: Style) -> Image.Image:
         if style.crop != "cells":
             image.draft("L" if style.channels == 1 else "RGB", (_SPARE * style.size, _SPARE * style.size))
         image.load()
-        _check_range(image)
-        return _in_mode(_upright(image), style)
+        check_range(image)
+        return _in_mode(upright(image), style)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """The image as its EXIF block says that it was held."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # Nonsense in the EXIF block is no reason to lose the picture beside it.
         return image
 
 
-def _check_range(image: Image.Image) -> None:
+def check_range(image: Image.Image) -> None:
     """Numbers without a range have no white, and to guess one would give each image its own."""
     if image.mode == "F":
         raise BadFileError("its pixels are floats, of no known range")
@@ -110,12 +111,17 @@ def _check_range(image: Image.Image) -> None:
         raise BadFileError("its pixels are 32-bit integers, of no known range")
 
 
+def in_eight_bits(image: Image.Image) -> Image.Image:
+    """Sixteen bits as eight: 65,535 becomes 255, scaled, where Pillow would clip."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
 def _in_mode(image: Image.Image, style: Style) -> Image.Image:
     """The image as L or RGB: all that a file can hold, in 8 bits and on the background."""
-    if image.mode.startswith("I"):
-        # 65,535 becomes 255: scaled, where Pillow would clip.
-        image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
-    if image.mode in _TRANSPARENT or "transparency" in image.info:
+    image = in_eight_bits(image)
+    if image.mode in TRANSPARENT or "transparency" in image.info:
         ground = Image.new("RGBA", image.size, (*style.background, 255))
         image = Image.alpha_composite(ground, image.convert("RGBA"))
     if image.mode in ("P", "CMYK"):
@@ -140,7 +146,7 @@ def _fraction(digest: bytes) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _reason(error: Exception, path: Path) -> str:
+def reason(error: Exception, path: Path) -> str:
     """A few words on what is wrong with a file."""
     if isinstance(error, BadFileError):
         return str(error)

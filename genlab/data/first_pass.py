@@ -4,8 +4,6 @@ import functools
 import hashlib
 import logging
 import os
-import sys
-import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +17,7 @@ from PIL import Image
 
 from genlab.data.decode import BadFileError, Bytes, Style, decode, is_grey, size_of
 from genlab.data.listing import shown
+from genlab.data.progress import progress
 from genlab.data.residence import memory
 from genlab.registry import ConfigError
 
@@ -27,7 +26,6 @@ Made = TypeVar("Made")
 
 NAMED = 10
 _SHARE_OF_MEMORY = 0.25
-_SECONDS_BETWEEN_LINES = 5.0
 
 
 def first_pass(
@@ -47,7 +45,7 @@ def first_pass(
     bad: dict[str, str] = {}
     contents = hashlib.sha256(f"{style.channels} x {style.size} x {style.size}".encode())
     make = functools.partial(_row, folder, style)
-    with _quiet_pillow(), _progress(len(names)) as advance:
+    with quiet_pillow(), progress(len(names), "decoding", "decoded", "images") as advance:
         for name, made in zip(names, _in_order(make, names, costs), strict=True):
             if isinstance(made, str):
                 bad[name] = made
@@ -79,14 +77,14 @@ def check_bad(folder: Path, bad: dict[str, str], count: int, tolerate: float, wh
 
 def found_channels(folder: Path, names: Iterable[str]) -> int:
     """1 where no file is of a mode with colours, looked up until the first that is; else 3."""
-    with _quiet_pillow():
+    with quiet_pillow():
         # A file without a header is bad, whatever its colours.
         return 3 if any(is_grey(folder / name) is False for name in names) else 1
 
 
 def found_sizes(folder: Path, names: Iterable[str]) -> list[tuple[int, int]]:
     """The width and height of each as its header has them, which its rotation may exchange."""
-    with _quiet_pillow():
+    with quiet_pillow():
         return [size_of(folder / name) for name in names]
 
 
@@ -122,7 +120,7 @@ def _in_order(function: Callable[[Item], Made], items: Iterable[Item], costs: It
 
 
 @contextmanager
-def _quiet_pillow() -> Iterator[None]:
+def quiet_pillow() -> Iterator[None]:
     """Pillow's formats loaded before the threads need them, and what it says of large or untidy files unsaid."""
     Image.init()
     log = logging.getLogger("PIL")
@@ -135,33 +133,3 @@ def _quiet_pillow() -> Iterator[None]:
             yield
         finally:
             log.setLevel(level)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, a line every few seconds elsewhere."""
-    if sys.stderr.isatty():
-        with _bar(total) as advance:
-            yield advance
-        return
-    done, spoke = 0, time.monotonic()
-
-    def advance_plainly() -> None:
-        nonlocal done, spoke
-        done += 1
-        if time.monotonic() - spoke > _SECONDS_BETWEEN_LINES:
-            spoke = time.monotonic()
-            print(f"decoded {done:,} of {total:,} images", file=sys.stderr, flush=True)
-
-    yield advance_plainly
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("decoding"), MofNCompleteColumn(), BarColumn(bar_width=None), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), expand=True, transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield functools.partial(bar.advance, task)

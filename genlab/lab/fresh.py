@@ -1,0 +1,46 @@
+"""A result is written whole or not at all, under a name that nothing had before."""
+
+import filecmp
+import itertools
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+
+class Fresh(NamedTuple):
+    """Where the result is, and whether it was written now or was there, byte for byte, before."""
+
+    path: Path
+    new: bool
+
+
+def write_fresh(wanted: Path, write: Callable[[BinaryIO], None]) -> Fresh:
+    """Write a file; where another has the name, it is called NAME-2 and so on, unless that other is the same."""
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    part = wanted.parent / f".{secrets.token_hex(4)}.part"
+    try:
+        with open(part, "x+b") as file:
+            write(file)
+        return _named(part, wanted)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _named(part: Path, wanted: Path) -> Fresh:
+    for number in itertools.count(1):
+        path = wanted if number == 1 else wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            if path.is_file() and filecmp.cmp(part, path, shallow=False):
+                return Fresh(path, new=False)
+            continue
+        # The name is ours, empty: nobody else takes it between the question and the answer.
+        try:
+            part.replace(path)
+        except BaseException:
+            path.unlink()
+            raise
+        return Fresh(path, new=True)
+    raise AssertionError("there is always a next number")

@@ -1,0 +1,32 @@
+"""The features by which enlargements are judged besides their pixels, by name."""
+
+import importlib.util
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from genlab.data.images import Images
+from genlab.evaluation.features import FEATURES
+from genlab.evaluation.features.lite0 import PACKAGE
+from genlab.networks.features import Features
+from genlab.registry import pick
+
+_DEFAULT = "lite0"
+
+
+def judge(name: str | None, images: Callable[[], Images], say: Callable[[str], None], **facts: Any) -> Features | None:
+    """The features of this name; unless one is given, those of a small package where it is there, and else none.
+
+    `images` gives the run's own, for features that are learnt from them; other features do without.
+    """
+    if name is None and importlib.util.find_spec(PACKAGE) is None:
+        others = ", ".join(sorted(FEATURES))
+        say(
+            f"No perceptual distance: pip install 'genlab[{_DEFAULT}]' brings features to measure it by, or --features "
+            f"names some ({others})."
+        )
+        return None
+    factory = pick("features", name or _DEFAULT, FEATURES)
+    if inspect.signature(factory).parameters["images"].default is inspect.Parameter.empty:
+        facts["images"] = images()
+    return factory(**facts)
