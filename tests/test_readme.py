@@ -31,7 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (place / path).write_text(text, encoding="utf-8")
     (place / "photos").mkdir()
     for number in range(30):
-        Image.new("RGB", (80, 60), (8 * number, 90, 20)).save(place / "photos" / f"{number}.jpg")
+        Image.new("RGB", (80, 70), (8 * number, 90, 20)).save(place / "photos" / f"{number}.jpg")
+    Image.new("RGB", (30, 20), "teal").save(place / "holiday.jpg")
     return place
 
 

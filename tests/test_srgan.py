@@ -291,6 +291,18 @@ def test_a_run_does_not_go_on_with_other_features(tmp_path: Path, monkeypatch: p
     assert_refused(done, "The run was trained with other features: pixels ")
 
 
+@pytest.mark.parametrize("name", ["lite0", "pixels"])
+def test_a_state_knows_nothing_of_the_features(name: str) -> None:
+    settings = {"scale": 2, "blocks": 1, "width": 8, "pixel_steps": 0, "critic_width": 4}
+    alone, taught = (SRGAN(shape=COLOUR, features=features, **settings) for features in (None, FEATURES[name]()))  # type: ignore[arg-type]
+    image = torch.rand(1, *COLOUR)
+    assert taught.features
+    before = taught.features(image)
+    taught.load_state_dict(alone.state_dict())
+    alone.load_state_dict(taught.state_dict())
+    assert torch.equal(taught.train().features(image), before)
+
+
 def test_srgan_begins_where_srresnet_has_come_to(tmp_path: Path) -> None:
     taught = genlab(tmp_path, "train", "model=srresnet", *SMALL, "trainer.steps=3", "run=first")
     assert taught.returncode == 0, taught.stderr

@@ -42,4 +42,7 @@ def freeze(module: nn.Module) -> None:
         for name, values in tensors.items():
             delattr(part, name)
             part.register_buffer(name, None if values is None else values.detach(), persistent=False)
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            # Else it misses its count of batches in every state that is loaded into what it is a part of.
+            part.track_running_stats = False
     module.eval()
