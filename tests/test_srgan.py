@@ -182,6 +182,18 @@ def test_the_small_image_is_bytes_and_the_filters_unless_it_is_spoilt() -> None:
         assert (small <= 1).all()
 
 
+def test_half_precision_spoils_neither_the_small_image_nor_the_measures() -> None:
+    model, real = tiny(blur=1.0, noise=0.05, quality=30).eval(), torch.rand(4, *COLOUR)
+    smalls = []
+    for half in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half), torch.no_grad():
+            smalls.append(model._small(real))
+            terms = model.validate({"image": real})
+        assert all(term.dtype == torch.float32 for term in terms.values())
+    assert torch.equal(*smalls)
+
+
 @pytest.mark.parametrize(
     ("shape", "settings", "sentence"),
     [

@@ -45,7 +45,7 @@ class SRGAN(Model):
         if quality is not None and not 1 <= quality <= 100:
             raise ConfigError(f"quality must be between 1 and 100, and {quality} is not; null compresses nothing.")
         self.scale, self.side = scale, _sides(shape, scale, crop)
-        self.blur, self.noise_most, self.quality = blur, noise, quality
+        self.blur, self.noise_deviation, self.quality = blur, noise, quality
         self.pixel_steps, self.pixels, self.adversarial = pixel_steps, pixels, adversarial
         self.game, self.features = LOSSES[loss], features
         self.generator = SRResNet(shape.channels, scale, blocks, width, normalization, base)
@@ -149,14 +149,16 @@ class SRGAN(Model):
 
     def _small(self, images: Tensor) -> Tensor:
         """The images as somebody has them who wants them larger: in bytes, perhaps blurred, noisy or compressed."""
-        if self.blur:
-            images = blurred(images, self.blur * self._each(images))
-        small = shrunk(images, self.scale)
-        if self.noise_most:
-            small = noisy(small, self.noise_most * self._each(images))
-        if self.quality:
-            small = compressed(small, self.quality + (100 - self.quality) * self._each(images))
-        return small.mul(255).round().clamp(0, 255).div(255)
+        # In full precision, whatever the networks have: a byte is finer than half of it.
+        with torch.autocast(images.device.type, enabled=False):
+            if self.blur:
+                images = blurred(images, self.blur * self._each(images))
+            small = shrunk(images, self.scale)
+            if self.noise_deviation:
+                small = noisy(small, self.noise_deviation * self._each(images))
+            if self.quality:
+                small = compressed(small, self.quality + (100 - self.quality) * self._each(images))
+            return small.mul(255).round().clamp(0, 255).div(255)
 
     def _each(self, images: Tensor) -> Tensor:
         """A number between 0 and 1 for each image."""

@@ -35,7 +35,7 @@ class Block(nn.Module):
 
 
 class SRResNet(nn.Module):
-    """SRResNet: residual blocks at the small size, then pixel shuffles to the large one; in and out are in [0, 1]."""
+    """Residual blocks at the small size, then pixel shuffles to the large one; what goes in and out is in [0, 1]."""
 
     def __init__(
         self, channels: int, scale: Scale, blocks: int, width: int, normalization: Normalization, base: Base
@@ -79,21 +79,20 @@ class SRResNet(nn.Module):
 
     def _based(self, images: Tensor, made: Tensor) -> Tensor:
         """What the network makes is in [-1, 1], as it sees it; or what it adds to the filter's work."""
+        made = made.to(images.dtype)
         return (made + 1) / 2 if self.base == "none" else made / 2 + enlarged(images, self.scale)
 
 
 class Judge(nn.Module):
-    """The critic of SRGAN: eight convolutions, each second one halving the image, and two dense layers."""
+    """The critic: eight convolutions, each second one halving the image, and two dense layers."""
 
     def __init__(self, shape: Shape, width: int) -> None:
         super().__init__()
-        widths = [width, 2 * width, 4 * width, 8 * width]
+        widths = [factor * width for factor in (1, 1, 2, 2, 4, 4, 8, 8)]
         layers: list[nn.Module] = [nn.Conv2d(shape.channels, width, 3, padding=1), nn.LeakyReLU(0.2)]
         height, breadth = shape.height, shape.width
-        for before, after in [
-            (width, width),
-            *((one, other) for pair in pairwise(widths) for one, other in _twice(*pair)),
-        ]:
+        for before, after in pairwise(widths):
+            # By turns half the size and more channels.
             stride = 2 if before == after else 1
             layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
             height, breadth = -(-height // stride), -(-breadth // stride)
@@ -114,9 +113,3 @@ def _convolution(before: int, after: int, normalization: Normalization) -> Itera
     yield nn.Conv2d(before, after, 3, padding=1, bias=normalization == "none")
     if normalization == "batch":
         yield nn.BatchNorm2d(after)
-
-
-def _twice(before: int, after: int) -> Iterator[tuple[int, int]]:
-    """First more channels, then half the size."""
-    yield before, after
-    yield after, after

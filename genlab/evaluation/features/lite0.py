@@ -89,10 +89,10 @@ class Lite0(nn.Module):
         """Take weights under the names that the package gives them."""
         self.load_state_dict({_renamed(name): values for name, values in weights.items()}, assign=True)
 
-    def depths(self, images: Tensor) -> list[Tensor]:
-        """What every block gives."""
+    def depths(self, images: Tensor, count: int | None = None) -> list[Tensor]:
+        """What each of the first blocks gives, or each of all."""
         seen, found = functional.relu6(self.stem((255 * images - 127) / 128)), list[Tensor]()
-        for block in self.blocks:
+        for block in self.blocks[:count]:
             seen = block(seen)
             found.append(seen)
         return found
@@ -116,7 +116,7 @@ class Lite0Features(Features):
 
     def forward(self, images: Tensor) -> Tensor:
         """Strides 2 and 4, where the detail is."""
-        depths = self.network.depths(colour(images))
+        depths = self.network.depths(colour(images), 3)
         return joined(depths[0], depths[2])
 
     def layers(self, images: Tensor) -> list[Tensor]:
