@@ -100,7 +100,11 @@ def test_nothing_in_the_package_unpickles() -> None:
                 names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
                 assert not names & {"pickle", "cloudpickle", "dill", "shelve"}, path
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "load":
-                assert ast.unparse(node.func.value) != "torch", path
+                # Others' weights come as torch writes them: read as tensors alone, and only if they are the published ones.
+                plainly = [ast.unparse(word) for word in node.keywords if word.arg == "weights_only"] == [
+                    "weights_only=True"
+                ]
+                assert ast.unparse(node.func.value) != "torch" or plainly, path
 
 
 def test_a_full_disk_leaves_no_trace_and_harms_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
