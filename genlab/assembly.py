@@ -24,6 +24,7 @@ from genlab.networks.features import Features
 from genlab.randomness import reseed
 from genlab.registry import ConfigError, RunError
 from genlab.run import Run
+from genlab.start import begin_with
 from genlab.training import checkpoint
 from genlab.training.console import Console
 from genlab.training.engine import choose_device
@@ -66,14 +67,11 @@ def _build_part(part: str, wanted: Config, table: Mapping[str, Callable[..., T]]
     return registry.build(part, str(recipe.get("name")), table, _without(recipe, "name"), **facts)
 
 
-def build_trainer(wanted: Config, images: Images, console: Console | None = None, *, begun: bool = False) -> Trainer:
-    """The loop for the model and these images; what has not begun starts with the weights of the run that it names."""
-    console = console or Console()
+def build_trainer(wanted: Config, images: Images, console: Console | None = None) -> Trainer:
+    """The loop for the model and these images."""
     device = choose_device(wanted.device)
-    features = build_features(wanted, images, device, console)
+    features = build_features(wanted, images, device, console or Console())
     model = build_model(wanted, images.shape, images.classes, features)
-    if wanted.start and not begun:
-        console.say(_begin_with(model, run.find(wanted.start)))
     return Trainer(
         model,
         images,
@@ -100,36 +98,28 @@ def open_model(there: Run) -> Model:
     return model.eval().requires_grad_(False)
 
 
-def _begin_with(model: Model, other: Run) -> str:
-    """Give a model the newest weights of another run, wherever both have the same; say how many those are."""
-    theirs, ours = open_model(other).state_dict(), model.state_dict()
-    same = {name: values for name, values in theirs.items() if name in ours and values.shape == ours[name].shape}
-    if not same:
-        raise ConfigError(f"start={other.path}: its model has no weight of the same name and size as one of this.")
-    model.load_state_dict({**ours, **same})
-    return f"It begins with {len(same)} of its {len(ours)} tensors as {other.path} has them."
-
-
 def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
     """Train in the folder that the config names, or in a new one; where that is done already, do nothing."""
     folder = Path(wanted.run).expanduser() if wanted.run else None
     if folder and run.exists(folder):
         return _repeat(Run(folder), wanted, console)
     load_plugins(wanted.plugins)
+    # Found now: once the folder is made, it is itself the latest.
+    start = run.find(wanted.start).path if wanted.start else None
     images = build_images(wanted)
     trainer = build_trainer(wanted, images, console)
     new = run.make(folder, wanted.name)
     # From here on the folder is ours; where another process was quicker, the lock says so and nothing is touched.
     with new.lock():
         if not run.exists(new.path):
-            return new, _begin(new, wanted, images, trainer, console)
+            return new, _begin(new, wanted, images, trainer, console, start)
     return _repeat(new, wanted, console)
 
 
-def _begin(new: Run, wanted: Config, images: Images, trainer: Trainer, console: Console) -> Outcome:
+def _begin(new: Run, wanted: Config, images: Images, trainer: Trainer, console: Console, start: Path | None) -> Outcome:
     """Train in a folder that is new; where that ends before the first checkpoint, nothing half-made is left."""
     try:
-        _keep(new, wanted, images, trainer.model)
+        _keep(new, wanted, images, trainer.model, start)
         return _fit(new, wanted, trainer, console)
     except BaseException:
         if not _has_checkpoints(new):
@@ -183,15 +173,14 @@ def _continue(there: Run, wanted: Config, console: Console, *, same: bool) -> tu
                 f"The data is not what {there.path} was begun with; "
                 "its images, labels or splits have changed. Put back what it had, or train in another folder."
             )
-        # Killed before its first checkpoint, it begins as it would have.
-        trainer = build_trainer(wanted, images, console, begun=_has_checkpoints(there))
+        trainer = build_trainer(wanted, images, console)
         # What cannot go on so is refused before anything is written.
         trainer.take_up(there.path)
         (there.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
         return there, _fit(there, wanted, trainer, console)
 
 
-def _keep(new: Run, wanted: Config, images: Images, model: Model) -> None:
+def _keep(new: Run, wanted: Config, images: Images, model: Model, start: Path | None) -> None:
     """Put into the folder what later commands need."""
     try:
         (new.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
@@ -208,6 +197,7 @@ def _keep(new: Run, wanted: Config, images: Images, model: Model) -> None:
             shape=list(images.shape),
             classes=list(images.names),
             fingerprint=images.fingerprint,
+            start=str(start) if start else None,
             abilities=[name for name, ability in ABILITIES.items() if isinstance(model, ability)],
             versions={"genlab": __version__, "torch": torch.__version__, "python": platform.python_version()},
         )
@@ -222,6 +212,10 @@ def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outc
         console.say(line)
     if (there.path / BAD_FILES).exists():
         console.say(f"Some files of the data cannot be used; {there.path / BAD_FILES} names them.")
+    start = there.facts.get("start")
+    if start and not _has_checkpoints(there):
+        other = Run(Path(start))
+        console.say(begin_with(trainer, wanted, start, open_model(other), config.load(other.path / "config.yaml")))
     there.record(state="running")
     texts = {"config": "```yaml\n" + config.as_yaml(wanted.plain) + "```"}
     try:

@@ -15,9 +15,6 @@ import typer
 from genlab import arguments
 
 if TYPE_CHECKING:
-    from rich.console import Console as Terminal
-
-    from genlab.config import Config
     from genlab.run import Run
     from genlab.training.console import Console
     from genlab.training.trainer import Outcome
@@ -57,7 +54,9 @@ def train(
     elif multirun and cfg:
         raise typer.BadParameter("--cfg prints one config; leave out -m.")
     elif multirun:
-        _sweep(given, folders, files)
+        from genlab.sweeping import sweep
+
+        sweep(given, folders, files)
     elif cfg:
         print(config.as_yaml(config.compose(given, folders, files).plain), end="")
     else:
@@ -115,7 +114,7 @@ def upscale(
         by = judge(features, lambda: assembly.build_images(config.load(settings)), print, **facts)
         rows, bad = work.measure(wanted, by)
         if rows:
-            _terminal().print(report.measured_table(rows, work.caption))
+            report.terminal().print(report.measured_table(rows, work.caption))
     else:
         bad = work.enlarge(wanted)
     lab.settle(len(wanted), bad)
@@ -125,15 +124,15 @@ def upscale(
 def list_(subject: Annotated[arguments.Subject, typer.Argument(help="What to list.")]) -> None:
     """List the models, data, networks, experiments or runs."""
     if subject is arguments.Subject.runs:
-        from genlab.report import runs_table
+        from genlab.report import runs_table, terminal
         from genlab.run import OUTPUTS, runs
 
         found = runs()
-        _terminal().print(runs_table(found) if found else f"There are no runs in {OUTPUTS}/ yet.")
+        terminal().print(runs_table(found) if found else f"There are no runs in {OUTPUTS}/ yet.")
     elif subject is arguments.Subject.data:
-        from genlab.report import sets_table
+        from genlab.report import sets_table, terminal
 
-        _terminal().print(sets_table())
+        terminal().print(sets_table())
     else:
         from genlab.overrides import described
 
@@ -176,7 +175,7 @@ def show(
     assembly.load_plugins(files)
     images = assembly.build_images(wanted)
     file = picture or run.OUTPUTS / "data" / f"{set_name}.png"
-    _terminal().print(report.data_table(images, file))
+    report.terminal().print(report.data_table(images, file))
     print(f"A grid of its images is in {file}")
 
 
@@ -196,49 +195,15 @@ def _given(plugin: list[Path] | None, config_dir: list[Path] | None) -> tuple[li
     return files, [*(config_dir or []), *(folder for file in files for folder in plugins.config_folder(file))]
 
 
-def _sweep(overrides: list[str], folders: list[Path], files: list[str]) -> None:
-    """Train every combination, each in a folder of its own, in one folder that a second start continues."""
-    import time
-
-    from genlab import config
-    from genlab.report import runs_table
-    from genlab.run import OUTPUTS, runs
-
-    named = [override for override in overrides if override.startswith("run=") and override != "run="]
-    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-    folder = Path(named[-1].removeprefix("run=")) if named else OUTPUTS / "sweeps" / stamp
-    rest = [override for override in overrides if override not in named]
-    print(f"The runs of this sweep are in {folder}; the same command with run={folder} goes on with it.")
-    try:
-        config.sweep(rest, folder, _job, folders, files)
-    finally:
-        _terminal().print(runs_table(runs(folder)))
-    print(f"The sweep is done. arguments.Compare its runs in the HParams tab: genlab board {folder}")
-
-
-def _job(wanted: "Config", folder: Path) -> float | None:
-    """One run of a sweep; its best validation figure is what a sweeper that searches lowers."""
-    import dataclasses
-
-    from genlab import assembly
-
-    run, outcome = assembly.train(dataclasses.replace(wanted, run=str(folder)), _console())
-    if outcome and outcome.signal is not None:
-        print(f"Stopped at step {outcome.step:,} and saved. The same command with the sweep's run= goes on with it.")
-        sys.exit(128 + outcome.signal)  # what is an Exception Hydra keeps to itself, and starts the next job
-    best = run.facts.get("best")
-    return best["value"] if best else None
-
-
 def _finish(run: "Run", outcome: "Outcome | None") -> None:
     """Say how it went and what to type next; a run that was stopped ends the program as its signal asks."""
-    from genlab.report import outcome_table
+    from genlab.report import outcome_table, terminal
 
     if outcome is None:
         return
-    terminal, there = _terminal(), shlex.quote(str(run.path))
+    there = shlex.quote(str(run.path))
     if outcome.state == "finished":
-        terminal.print(outcome_table(run.facts))
+        terminal().print(outcome_table(run.facts))
         says = ["genlab board", f"genlab resume {there} trainer.steps={outcome.step * 2}", "genlab list runs"]
         print(f"The run is in {run.path}; look at its images/. Next:", *says, sep="\n  ")
     else:
@@ -246,17 +211,11 @@ def _finish(run: "Run", outcome: "Outcome | None") -> None:
         raise typer.Exit(128 + (outcome.signal or 0))
 
 
-def _terminal() -> "Terminal":
-    from rich.console import Console
-
-    # A table on a pipe is for programs to read: no line of it is folded.
-    return Console() if sys.stdout.isatty() else Console(width=200)
-
-
 def _console() -> "Console":
+    from genlab.report import terminal
     from genlab.training.console import Console
 
-    return Console(_terminal())
+    return Console(terminal())
 
 
 @contextmanager

@@ -291,4 +291,8 @@ def _translated() -> Iterator[None]:
             raise unknown(GROUPS[group], name, error.options or ()) from None
         raise ConfigError(str(error).strip()) from None
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        if missing := re.match(r"Could not override 'model/(\w+)'", str(error)):
+            raise ConfigError(
+                f"This model takes no {missing[1]}; `genlab train --help model=NAME` shows what it takes."
+            ) from None
         raise ConfigError(" ".join(str(error).split())) from None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +18,11 @@ from genlab.training.journal import read
 
 if TYPE_CHECKING:
     from genlab.data.images import Images
+
+
+def terminal() -> Console:
+    """Where tables go. On a pipe they are for programs to read: no line is folded."""
+    return Console() if sys.stdout.isatty() else Console(width=200)
 
 
 def outcome_table(facts: dict[str, Any]) -> Table:

@@ -24,8 +24,6 @@ def enlarged(images: Tensor, scale: int) -> Tensor:
 
 
 def luma(images: Tensor) -> Tensor:
-    """The Y of ITU-R BT.601, from 16 to 235 of 255, on which the papers measure; of grey images, themselves."""
-    if images.shape[1] == 1:
-        return images
-    red, green, blue = (images[:, channel : channel + 1] for channel in range(3))
+    """The Y of ITU-R BT.601, from 16 to 235 of 255, on which the papers measure."""
+    red, green, blue = (images[:, channel : channel + 1] for channel in (range(3) if images.shape[1] == 3 else [0] * 3))
     return (65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255

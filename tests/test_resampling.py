@@ -52,7 +52,7 @@ def test_brightness_goes_from_16_to_235_of_255() -> None:
     assert luma(black).item() == pytest.approx(16 / 255)
     assert luma(white).item() == pytest.approx(235 / 255)
     grey = torch.rand(1, 1, 4, 4)
-    assert torch.equal(luma(grey), grey)
+    torch.testing.assert_close(luma(grey), luma(grey.expand(1, 3, 4, 4)))
 
 
 def test_brightness_is_pillows_but_for_its_range() -> None:

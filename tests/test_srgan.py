@@ -1,6 +1,7 @@
 """Super-resolution: what the networks are made of, who teaches when, and what a run of it keeps."""
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -325,7 +326,45 @@ def test_srgan_begins_where_srresnet_has_come_to(tmp_path: Path) -> None:
     for name, value in theirs.items():
         assert torch.equal(begun.tensors[f"model/{name}"], value), name
         assert torch.equal(begun.tensors[f"average/{name.removeprefix('generator.')}"], value), name
-    assert f"It begins with {len(theirs)} of its" in done.stdout
+    said = f"It begins with {len(theirs)} of its {len(begun.part('model'))} tensors as first has them."
+    assert said in done.stdout
+    assert said in (tmp_path / "second/log.txt").read_text()
+    assert run.Run(tmp_path / "second").facts["start"] == "first"
+
+
+def test_latest_is_the_run_that_was_latest_before_this_one_also_in_a_sweep(tmp_path: Path) -> None:
+    for number in (1, 2):
+        done = genlab(
+            tmp_path, "train", "model=srresnet", *SMALL, f"seed={number}", "start=latest" if number > 1 else "seed=1"
+        )
+        assert done.returncode == 0, done.stderr
+    first, second = run.runs(tmp_path / "outputs")
+    assert run.Run(second.path).facts["start"] == str(first.path.relative_to(tmp_path))
+    swept = genlab(tmp_path, "train", "-m", "model=srresnet", *SMALL, "seed=1,2", "start=latest", "run=all")
+    assert swept.returncode == 0, swept.stderr
+    starts = {there.facts["start"] for there in run.runs(tmp_path / "all")}
+    assert starts == {str(second.path.relative_to(tmp_path))}
+
+
+def test_weights_that_mean_something_else_are_taken_with_a_word(tmp_path: Path) -> None:
+    assert genlab(tmp_path, "train", "model=srresnet", *SMALL, "run=first").returncode == 0
+    done = genlab(tmp_path, "train", "model=srresnet", *SMALL, "model.base=bicubic", "start=first", "run=second")
+    assert done.returncode == 0, done.stderr
+    assert "The two differ in base (none there, bicubic here)." in done.stdout
+
+
+def test_a_beginning_that_was_killed_begins_with_the_same_weights_again(tmp_path: Path) -> None:
+    asked = ["train", *GAME, "model.pixel_steps=0", "start=first", "trainer.steps=1", "run=second"]
+    assert genlab(tmp_path, "train", "model=srresnet", *SMALL, "run=first").returncode == 0
+    assert genlab(tmp_path, *asked).returncode == 0
+    before = checkpoint.load(checkpoint.steps(tmp_path / "second/checkpoints")[0])
+    # As a process leaves it that is killed after it has made its folder.
+    shutil.rmtree(tmp_path / "second/checkpoints")
+    (tmp_path / "second/metrics.jsonl").unlink()
+    run.Run(tmp_path / "second").record(state="running", step=0)
+    assert genlab(tmp_path, *asked).returncode == 0
+    again = checkpoint.load(checkpoint.steps(tmp_path / "second/checkpoints")[0])
+    assert [name for name, value in before.tensors.items() if not torch.equal(value, again.tensors[name])] == []
 
 
 def test_a_start_that_cannot_be_gets_a_sentence(tmp_path: Path) -> None:

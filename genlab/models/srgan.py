@@ -170,6 +170,8 @@ def _sides(shape: Shape, scale: int, crop: int | None) -> tuple[int, int]:
     if shape.points:
         raise ConfigError("these are points, and only images can be enlarged.")
     least = min(shape.height, shape.width)
+    if crop is not None:
+        at_least(1, crop=crop)
     if crop is not None and crop > least:
         raise ConfigError(
             f"the images are {shape.height} x {shape.width}, smaller than the crop of {crop}; set a smaller model.crop."

@@ -5,12 +5,15 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
+from genlab.networks.network import at_least
+
 
 class Features(nn.Module):
     """A frozen network whose layers say how alike two images look; in no player and in no checkpoint."""
 
     def __init__(self, name: str, factor: float = 1.0) -> None:
         super().__init__()
+        at_least(0, factor=factor)
         self.name, self.factor = name, factor
 
     def forward(self, images: Tensor) -> Tensor:

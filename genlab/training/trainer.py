@@ -106,6 +106,12 @@ class Trainer:
             raise ConfigError(f"The run stands at step {self.position.step}, past the {self.total} that are asked for.")
         self.folder = folder
 
+    def begin_with(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Other first weights than the seed's."""
+        self.model.load_state_dict(weights)
+        if self.average:
+            self.average.restore(self.model.averaged().state_dict(), 0)
+
     def fit(
         self,
         folder: Path,

@@ -1,0 +1,44 @@
+"""Many runs from one command: every combination of what was asked for."""
+
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+from genlab import assembly, config
+from genlab.config import Config
+from genlab.report import runs_table, terminal
+from genlab.run import OUTPUTS, find, runs
+from genlab.training.console import Console
+
+
+def sweep(overrides: list[str], folders: list[Path], files: list[str]) -> None:
+    """Train every combination, each in a folder of its own, in one folder that a second start continues."""
+    named = [override for override in overrides if override.startswith("run=") and override != "run="]
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    folder = Path(named[-1].removeprefix("run=")) if named else OUTPUTS / "sweeps" / stamp
+    rest = [_settled(override) for override in overrides if override not in named]
+    print(f"The runs of this sweep are in {folder}; the same command with run={folder} goes on with it.")
+    try:
+        config.sweep(rest, folder, _job, folders, files)
+    finally:
+        terminal().print(runs_table(runs(folder)))
+    print(f"The sweep is done. Compare its runs in the HParams tab: genlab board {folder}")
+
+
+def _job(wanted: Config, folder: Path) -> float | None:
+    """One run of a sweep; its best validation figure is what a sweeper that searches lowers."""
+    run, outcome = assembly.train(dataclasses.replace(wanted, run=str(folder)), Console(terminal()))
+    if outcome and outcome.signal is not None:
+        print(f"Stopped at step {outcome.step:,} and saved. The same command with the sweep's run= goes on with it.")
+        sys.exit(128 + outcome.signal)  # what is an Exception Hydra keeps to itself, and starts the next job
+    best = run.facts.get("best")
+    return best["value"] if best else None
+
+
+def _settled(override: str) -> str:
+    """Names of runs to start from as their folders: to each job of a sweep the one before it would be the latest."""
+    key, _, names = override.partition("=")
+    if key != "start" or names in ("", "null"):
+        return override
+    return "start=" + ",".join(str(find(name).path) for name in names.split(","))
