@@ -102,13 +102,15 @@ def upscale(
     from genlab import assembly, config, report
     from genlab.lab import upscale as lab
     from genlab.lab.judge import judge
-    from genlab.training.engine import choose_device
+    from genlab.training.engine import choose_device, keep_freed_memory
 
     lab.refuse_unable(found)
     home, settings = choose_device(device), found.path / "config.yaml"
     enlarger = lab.enlarger_of(found, assembly.open_model(found).to(home), scale)
     work = lab.Work(enlarger, out or found.path / "upscaled", found.facts["name"], compare, print)
     wanted = work.meant(pictures, measured=measure)
+    if home.type == "cpu" and not work.large(wanted):
+        keep_freed_memory()
     if measure:
         facts = {"device": home, "console": _console()}
         by = judge(features, lambda: assembly.build_images(config.load(settings)), print, **facts)

@@ -15,9 +15,12 @@ from PIL import Image, ImageCms
 from genlab.data.decode import BadFileError
 from genlab.data.images import Images
 from genlab.lab import judge, picture
+from genlab.lab.enlarger import Enlarger
 from genlab.lab.fresh import write_fresh
+from genlab.lab.sources import Source
+from genlab.lab.upscale import Work
 from genlab.run import Run
-from tests.enlarging import photo, write_plugin
+from tests.enlarging import photo, toy, write_plugin
 from tests.program import TINY, assert_refused, genlab
 
 OUT = "outputs/able/upscaled"
@@ -298,7 +301,7 @@ def test_a_picture_smaller_than_the_model_looks_is_enlarged_with_a_word(place: P
         (["cut.png"], "cut.png cannot be enlarged: "),
         (["pipe.png"], "pipe.png cannot be enlarged: it is no file."),
         (["text.png", "absent.png"], "2 of the 2 pictures cannot be enlarged:\n  text.png: it is none"),
-        (["pic.png", "--out", "text.png"], "text.png/pic.png cannot be written: "),
+        (["pic.png", "--out", "text.png"], "text.png cannot be written: "),
         (["pic.png", "--measure", "--features", "vgg"], "No features is called 'vgg'. Did you mean 'vgg19'?"),
         (["pic.png", "--features", "pixels"], "--features says what --measure sees differences by"),
         (["pic.png", "--measure", "--out", "large"], "--measure writes nothing into --out; add --compare"),
@@ -403,7 +406,7 @@ def test_what_may_not_be_read_or_written_gets_a_sentence(place: Path) -> None:
     (place / "pic.png").chmod(0o600)
     (place / "locked").mkdir(mode=0o500)
     done = genlab(place, "upscale", "outputs/able", "pic.png", "--out", "locked")
-    assert_refused(done, "locked/pic.png cannot be written: Permission denied.")
+    assert_refused(done, "locked cannot be written: nothing may be written into ")
 
 
 def test_a_picture_with_a_preview_beside_it_is_one_picture_and_pages_are_not(tmp_path: Path) -> None:
@@ -420,6 +423,16 @@ def test_a_result_too_large_for_its_format_becomes_a_png() -> None:
     for name, size in (("a.webp", (16_383, 1)), ("a.jpg", (1, 65_500)), ("a.webp", (8192, 8192))):
         assert picture.name_for(Path(name), Image.new("L", size)) == Path(name)
         assert picture.name_for(Path(name), Image.new("L", (size[0] + 1, size[1] + 1))) == Path("a.png")
+
+
+def test_of_results_that_take_much_memory_it_is_known_before(tmp_path: Path) -> None:
+    work = Work(Enlarger(toy(scale=2), 3), tmp_path / "out", "toy", compare=False, say=print)
+    for name, side in (("small.png", 4096), ("large.png", 4097)):
+        Image.new("1", (side, side)).save(tmp_path / name)
+    (tmp_path / "text.png").write_text("no picture")
+    small, large, rest = ([Source(tmp_path / name, Path(name))] for name in ("small.png", "large.png", "text.png"))
+    assert not work.large([*small, *rest])
+    assert work.large([*small, *large])
 
 
 def test_the_result_is_what_the_model_of_the_run_makes(place: Path) -> None:

@@ -2,10 +2,14 @@
 
 import filecmp
 import itertools
+import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from genlab.data.listing import shown
+from genlab.registry import ConfigError
 
 
 class Fresh(NamedTuple):
@@ -13,6 +17,15 @@ class Fresh(NamedTuple):
 
     path: Path
     new: bool
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Say before the work, and not after it, that its result could not be kept; nothing is made yet."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{shown(str(folder))} cannot be written: {shown(str(there))} is no folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"{shown(str(folder))} cannot be written: nothing may be written into {shown(str(there))}.")
 
 
 def write_fresh(wanted: Path, write: Callable[[BinaryIO], None]) -> Fresh:

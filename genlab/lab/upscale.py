@@ -1,5 +1,6 @@
 """Pictures of somebody's own, enlarged by a trained model into a folder of results."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from genlab.data.decode import BadFileError
+from genlab.data.decode import BadFileError, size_of
 from genlab.data.first_pass import quiet_pillow
 from genlab.data.listing import shown
 from genlab.data.progress import progress
@@ -17,7 +18,7 @@ from genlab.lab import picture
 from genlab.lab.comparison import part_to_show, side_by_side
 from genlab.lab.enlargement import BICUBIC, Row, as_image, caption, judged, part_of, smallest, tried, with_means
 from genlab.lab.enlarger import Enlarger
-from genlab.lab.fresh import Fresh, write_fresh
+from genlab.lab.fresh import Fresh, refuse_unwritable, write_fresh
 from genlab.lab.picture import Picture
 from genlab.lab.sources import Source, sources
 from genlab.networks.features import Features
@@ -25,6 +26,8 @@ from genlab.registry import ConfigError, RunError
 from genlab.run import OUTPUTS, Run, runs
 
 ABILITY = "upscale"
+# Pixels of a result, of four bytes each.
+LARGE = 2**26
 
 
 def refuse_unable(there: Run) -> None:
@@ -69,7 +72,17 @@ class Work:
 
     def meant(self, given: list[Path], measured: bool) -> list[Source]:
         """The pictures that are meant; where results are written, not among them."""
-        return sources(given, self.out if self.compare or not measured else None)
+        if not self.compare and measured:
+            return sources(given, None)
+        refuse_unwritable(self.out)
+        return sources(given, self.out)
+
+    def large(self, wanted: list[Source]) -> bool:
+        """Whether any result takes so much memory that little is left for speed."""
+        with quiet_pillow():
+            # To open a pipe would be to wait for who writes into it.
+            areas = [math.prod(size_of(source.path)) for source in wanted if source.path.is_file()]
+        return max(areas, default=0) * self.enlarger.scale**2 > LARGE
 
     def enlarge(self, wanted: list[Source]) -> dict[Source, str]:
         """Enlarge every picture that can be, and return why the others cannot."""
