@@ -91,7 +91,7 @@ FeaturesName = Annotated[
     typer.Option(
         "--features",
         metavar="NAME",
-        help="What --measure sees differences by; lite0 where it is installed.",
+        help="What --measure sees differences by, or vgg19=FILE; lite0 where it is installed.",
         autocompletion=_complete_features,
     ),
 ]

@@ -119,7 +119,7 @@ def upscale(
             report.terminal().print(report.measured_table(rows, work.caption))
     else:
         bad = work.enlarge(wanted)
-    lab.settle(len(wanted), bad)
+    lab.settle(len(wanted), bad, "measured" if measure else "enlarged")
 
 
 @app.command("list")

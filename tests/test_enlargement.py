@@ -1,5 +1,7 @@
 """The measures of a model that upscales, always beside those of the filter."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -49,11 +51,16 @@ def test_a_distance_is_measured_of_the_same_part_and_carries_the_name_of_its_fea
     assert all("distance-pixels" in row.figures for row in rows)
 
 
-def test_grey_photographs_are_measured_by_a_model_for_either() -> None:
+def test_a_grey_photograph_measures_the_same_however_it_is_stored() -> None:
     pixels = photo(40, 50, channels=1)
-    for channels, shaped in ((1, pixels), (3, pixels[..., None])):
-        for row in measure(Nearest(), [("a", shaped)], channels=channels):
-            assert row.figures["PSNR-Y"] == row.figures["PSNR-RGB"]
+    stored = ((1, pixels), (3, pixels[..., None]), (3, np.repeat(pixels[..., None], 3, axis=2)))
+    found = [measure(Nearest(), [("a", shaped)], channels=channels) for channels, shaped in stored]
+    for rows in zip(*found, strict=True):
+        for row in rows:
+            assert row.figures == pytest.approx(rows[0].figures, rel=1e-4)
+        # Brightness has 219 steps where the pixels have 255.
+        wanted = rows[0].figures["PSNR-RGB"] + 20 * math.log10(255 / 219)
+        assert rows[0].figures["PSNR-Y"] == pytest.approx(wanted, abs=1e-3)
 
 
 def test_small_photographs_measure_like_what_pillow_makes_small() -> None:

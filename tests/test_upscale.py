@@ -21,7 +21,7 @@ from genlab.lab.sources import Source
 from genlab.lab.upscale import Work
 from genlab.run import Run
 from tests.enlarging import photo, toy, write_plugin
-from tests.program import TINY, assert_refused, genlab
+from tests.program import TINY, assert_refused, genlab, genlab_apart
 
 OUT = "outputs/able/upscaled"
 
@@ -308,8 +308,11 @@ def test_a_picture_smaller_than_the_model_looks_is_enlarged_with_a_word(place: P
         (["pic.png", "--device", "cuda:9"], "There is no device 'cuda:9' here."),
         (
             ["tiny.png", "--measure", "--features", "pixels"],
-            "tiny.png cannot be enlarged: it is 9 x 9 pixels, and to be measured it needs 16",
+            "tiny.png cannot be measured: it is 9 x 9 pixels, and to be measured it needs 16",
         ),
+        (["pic.png", "--measure", "--features", "vgg19=text.png"], "text.png are not those that were published"),
+        (["pic.png", "--measure", "--features", "vgg19=text.png"], "--features vgg19=FILE reads a file."),
+        (["pic.png", "--measure", "--features", "lite0=text.png"], "The features lite0 take no file of weights"),
     ],
 )
 def test_a_mistake_gets_a_sentence_and_nothing_is_written(place: Path, arguments: list[str], sentence: str) -> None:
@@ -334,6 +337,41 @@ def test_what_can_be_enlarged_is_and_the_rest_is_named_at_the_end(place: Path) -
     assert names(place / OUT) == ["pic.png"]
     assert "2 of the 3 pictures cannot be enlarged:\n  text.png: it is none of" in done.stderr
     assert "\n  absent.png: No such file or directory\nThe others are done." in done.stderr
+
+
+def test_a_photograph_that_the_features_cannot_judge_does_not_end_the_others(place: Path) -> None:
+    Image.fromarray(photo(30, 40, channels=1)).save(place / "grey.png")
+    done = genlab(place, "upscale", "outputs/able", "pic.png", "grey.png", "--measure", "--features", "pixels")
+    assert done.returncode == 1
+    assert "distance-pixels" in done.stdout
+    assert "grey.png: No distance can be measured by pixels" in done.stderr
+
+
+def test_a_pattern_that_takes_in_results_is_refused(place: Path) -> None:
+    upscale(place, "pic.png", "--out", "large")
+    before = digests(place)
+    done = genlab(place, "upscale", "outputs/able", "**/*.png", "--out", "large")
+    assert_refused(done, "**/*.png takes in large/pic.png, which lies in large, where the results go")
+    assert digests(place) == before
+    upscale(place, "*.png", "--out", "large")
+
+
+def test_a_result_that_finds_no_room_does_not_end_the_others(place: Path) -> None:
+    Image.fromarray(photo(9, 9)).save(place / "small.png")
+    done = genlab_apart(place, "upscale", "outputs/able", "pic.png", "small.png", "--out", "large", largest_file=4000)
+    assert done.returncode == 1
+    assert "pic.png: large/pic.png cannot be written: File too large" in done.stderr
+    assert names(place / "large") == ["small.png"]
+
+
+def test_what_a_killed_process_has_left_is_removed_the_day_after(place: Path) -> None:
+    old, new = (place / "large" / f".{name}.genlab-part" for name in ("old", "new"))
+    old.parent.mkdir()
+    for part in (old, new):
+        part.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    upscale(place, "pic.png", "--out", "large")
+    assert names(place / "large") == [".new.genlab-part", "pic.png"]
 
 
 def test_a_run_that_cannot_upscale_names_those_that_have_noted_that_they_can(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 from pathlib import Path
 from typing import NamedTuple
@@ -43,8 +44,9 @@ def listed(folder: Path) -> Listing:
 
 
 def shown(name: str) -> str:
-    """A name that can be printed, though a file's may be any bytes."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    """A name that can be printed on a line, though a file's may be any bytes."""
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
 
 
 def _entries(folder: Path, below: str) -> tuple[list[str], list[str]]:

@@ -4,12 +4,16 @@ import filecmp
 import itertools
 import os
 import secrets
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from genlab.data.listing import shown
 from genlab.registry import ConfigError
+
+_PART = ".genlab-part"
 
 
 class Fresh(NamedTuple):
@@ -31,13 +35,22 @@ def refuse_unwritable(folder: Path) -> None:
 def write_fresh(wanted: Path, write: Callable[[BinaryIO], None]) -> Fresh:
     """Write a file; where another has the name, it is called NAME-2 and so on, unless that other is the same."""
     wanted.parent.mkdir(parents=True, exist_ok=True)
-    part = wanted.parent / f".{secrets.token_hex(4)}.part"
+    _tidy(wanted.parent)
+    part = wanted.parent / f".{secrets.token_hex(4)}{_PART}"
     try:
         with open(part, "x+b") as file:
             write(file)
         return _named(part, wanted)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what processes that were killed have left; whoever still writes has done so within a day."""
+    for part in folder.glob(f".*{_PART}"):
+        with suppress(FileNotFoundError):
+            if time.time() - part.stat().st_mtime > 24 * 3600:
+                part.unlink()
 
 
 def _named(part: Path, wanted: Path) -> Fresh:

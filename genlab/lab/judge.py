@@ -9,7 +9,7 @@ from genlab.data.images import Images
 from genlab.evaluation.features import FEATURES
 from genlab.evaluation.features.lite0 import PACKAGE
 from genlab.networks.features import Features
-from genlab.registry import pick
+from genlab.registry import ConfigError, pick
 
 _DEFAULT = "lite0"
 
@@ -26,7 +26,18 @@ def judge(name: str | None, images: Callable[[], Images], say: Callable[[str], N
             f"names some ({others})."
         )
         return None
-    factory = pick("features", name or _DEFAULT, FEATURES)
-    if inspect.signature(factory).parameters["images"].default is inspect.Parameter.empty:
+    name, _, weights = (name or _DEFAULT).partition("=")
+    factory = pick("features", name, FEATURES)
+    takes = inspect.signature(factory).parameters
+    if weights and "weights" not in takes:
+        raise ConfigError(f"The features {name} take no file of weights; say --features {name}.")
+    if weights:
+        facts["weights"] = weights
+    if takes["images"].default is inspect.Parameter.empty:
         facts["images"] = images()
-    return factory(**facts)
+    try:
+        return factory(**facts)
+    except ConfigError as error:
+        # What follows the first line are the ways on of a recipe.
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{reason}\n--features NAME takes others, and --features vgg19=FILE reads a file.") from None

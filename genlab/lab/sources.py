@@ -46,6 +46,12 @@ def _meant(argument: Path, out: Path | None) -> list[Source]:
     images = [match for match in matches if match.suffix.lower() in SUFFIXES and not match.is_dir()]
     if not images:
         raise ConfigError(f"No image matches {shown(str(argument))!r} ({', '.join(SUFFIXES)}).")
+    for match in images:
+        if out and match.resolve().is_relative_to(out.resolve()):
+            raise ConfigError(
+                f"{shown(str(argument))} takes in {shown(str(match))}, which lies in {shown(str(out))}, where the "
+                f"results go; name another folder with --out."
+            )
     return [Source(match, Path(match.name)) for match in images]
 
 

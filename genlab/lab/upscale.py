@@ -136,7 +136,7 @@ class Work:
             return write_fresh(self.out / name, lambda file: picture.write(image, file, name.suffix, source))
         except OSError as error:
             reason = error.strerror or error
-            raise ConfigError(f"{shown(str(self.out / name))} cannot be written: {reason}.") from None
+            raise BadFileError(f"{shown(str(self.out / name))} cannot be written: {reason}") from None
         except ValueError as error:  # what an encoder says of a picture that it cannot hold
             raise BadFileError(f"enlarged it cannot be written as {name.suffix}: {error}") from None
 
@@ -175,20 +175,20 @@ def noted(source: Source, bad: dict[Source, str]) -> Iterator[None]:
     """One picture that cannot be enlarged does not end the others."""
     try:
         yield
-    except BadFileError as error:
-        bad[source] = str(error)
+    except (BadFileError, ConfigError) as error:
+        bad[source] = str(error).rstrip(".")
     except MemoryError:
         bad[source] = "there is not enough memory for it enlarged"
 
 
-def settle(count: int, bad: dict[Source, str]) -> None:
+def settle(count: int, bad: dict[Source, str], done: str) -> None:
     """Name what could not be done: the user's mistake where that is everything."""
     if not bad:
         return
     if count == 1:
-        raise ConfigError(*(f"{source} cannot be enlarged: {reason}." for source, reason in bad.items()))
+        raise ConfigError(*(f"{source} cannot be {done}: {reason}." for source, reason in bad.items()))
     lines = [f"\n  {source}: {reason}" for source, reason in bad.items()]
-    text = f"{len(bad):,} of the {count:,} pictures cannot be enlarged:{''.join(lines)}"
+    text = f"{len(bad):,} of the {count:,} pictures cannot be {done}:{''.join(lines)}"
     raise ConfigError(text) if len(bad) == count else RunError(f"{text}\nThe others are done.")
 
 
