@@ -21,6 +21,7 @@ from tests.program import assert_refused, assert_resumed_exactly, genlab
 
 SETTINGS: dict[str, Any] = {
     "size": 16,
+    "shrink": 1,
     "channels": "auto",
     "background": "white",
     "validation": 0.1,
@@ -98,6 +99,19 @@ def test_the_middle_of_every_photograph_is_kept_pixel_for_pixel(place: Path) -> 
     assert images.file
     assert images.file.read_bytes() == images.pixels.numpy().tobytes()
     assert_splits_part(images)
+
+
+def test_shrunk_photographs_are_pillows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = noise(71, 110)
+    save(tmp_path / "photos/a.png", pixels)
+    asked: list[int] = []
+    reserve = cache._reserve
+    monkeypatch.setattr(cache, "_reserve", lambda handle, room: (asked.append(room), reserve(handle, room)))
+    images = read(tmp_path / "photos", validation=0.0, test=0.0, shrink=2)
+    small = np.asarray(Image.fromarray(pixels).resize((55, 35), Image.Resampling.BICUBIC))
+    assert np.array_equal(whole(images)[0], middle(small))
+    assert asked == [images.pixels.numel()]
+    assert len(read(tmp_path / "photos", validation=0.0, test=0.0).pixels) > len(images.pixels)
 
 
 def test_a_jpeg_is_decoded_at_its_full_size(tmp_path: Path) -> None:
@@ -283,6 +297,8 @@ def test_where_nothing_is_a_photograph_the_size_is_not_blamed(tmp_path: Path) ->
         ({"size": 20}, "size must be a multiple of 8 between 16 and 512, and 20 is not."),
         ({"size": 8}, "size must be a multiple of 8 between 16 and 512, and 8 is not."),
         ({"size": 520}, "size must be a multiple of 8 between 16 and 512, and 520 is not."),
+        ({"shrink": 0}, "shrink must be at least 1, and 0 is not; 1 leaves photographs as they are."),
+        ({"shrink": 99}, "it is 33 x 65, and shrunk there is nothing left of it"),
         ({"test": 1.5}, "test must be a part between 0 and 1"),
         ({"validation": 0.5, "test": 0.5}, "that leaves nothing to train on."),
         ({"background": "whit"}, "background must be a colour such as white or #ff8000, and 'whit' is not."),

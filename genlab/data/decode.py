@@ -30,9 +30,11 @@ class Style:
 
     size: int
     crop: Crop | Literal["cells"]
-    """`cells`: nothing is made smaller, and all of the image is kept, cut into squares of the size."""
+    """`cells`: all of the image is kept, cut into squares of the size."""
     channels: int
     background: tuple[int, int, int]
+    shrink: int = 1
+    """How many times smaller an image is made before it is cut into cells."""
 
 
 def decode(path: Path, style: Style) -> Bytes:
@@ -45,7 +47,8 @@ def decode(path: Path, style: Style) -> Bytes:
     except Exception as error:  # Pillow lets a damaged file raise almost anything, and one file must not end it all.
         raise BadFileError(reason(error, path)) from None
     if style.crop == "cells":
-        return cells_of(plain, style.size)
+        size = (plain.width // style.shrink, plain.height // style.shrink)
+        return cells_of(plain if style.shrink == 1 else _resized(plain, size), style.size)
     # Antialiased, and the filter that torchvision's Resize takes, so that figures can be compared.
     small = plain.resize((style.size, style.size), Image.Resampling.BILINEAR, _box(plain, style.crop))
     array = np.asarray(small)
@@ -64,6 +67,12 @@ def cells_of(image: Image.Image, size: int) -> Bytes:
         band = image.crop((left, top + row * size, left + columns * size, top + (row + 1) * size))
         cells[row] = np.asarray(band).reshape(size, columns, size, -1).transpose(1, 3, 0, 2)
     return cells
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if not all(size):
+        raise BadFileError(f"it is {image.width} x {image.height}, and shrunk there is nothing left of it")
+    return image.resize(size, Image.Resampling.BICUBIC)
 
 
 def size_of(path: Path) -> tuple[int, int]:

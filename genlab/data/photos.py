@@ -40,6 +40,7 @@ def photos(
     *,
     path: str | None,
     size: int,
+    shrink: int,
     channels: Channels,
     background: str,
     validation: float,
@@ -50,8 +51,10 @@ def photos(
     place = place_of(path)
     _check_size(size, LARGEST)
     check_parts(validation, test, tolerate)
+    if shrink < 1:
+        raise ConfigError(f"shrink must be at least 1, and {shrink} is not; 1 leaves photographs as they are.")
     files = _distinct(place, files_in(place))
-    stored = _decoded(place, files, size, channels, colour(background), tolerate)
+    stored = _decoded(place, files, size, shrink, channels, colour(background), tolerate)
     usable(place, files.names, stored, tolerate)
     sizes = torch.tensor(stored.notes["grids"])
     grid = grid_of(sizes)
@@ -105,21 +108,28 @@ def _distinct(place: Path, files: Listing) -> Listing:
 
 
 def _decoded(
-    place: Path, files: Listing, size: int, channels: Channels, background: tuple[int, int, int], tolerate: float
+    place: Path,
+    files: Listing,
+    size: int,
+    shrink: int,
+    channels: Channels,
+    background: tuple[int, int, int],
+    tolerate: float,
 ) -> cache.Stored:
     """The cells of all photographs: those in the cache, where neither the files nor the settings have changed."""
-    ours = family(place, size, "cells", channels, background)
+    ours = family(place, size, "cells", shrink, channels, background)
     if found := cache.known(ours, files.version):
         return found
     sizes = found_sizes(place, files.names)
-    _check_largest(place, sizes, size)
+    smaller = [(width // shrink, height // shrink) for width, height in sizes]
+    _check_largest(place, smaller, size)
     depth = found_channels(place, files.names) if channels == "auto" else channels
 
     def make(file: BinaryIO) -> dict[str, Any]:
         costs = [width * height * _BYTES_OF_A_PIXEL for width, height in sizes]
-        return first_pass(place, files.names, Style(size, "cells", depth, background), tolerate, file, costs)
+        return first_pass(place, files.names, Style(size, "cells", depth, background, shrink), tolerate, file, costs)
 
-    cells = sum((width // size) * (height // size) for width, height in sizes)
+    cells = sum((width // size) * (height // size) for width, height in smaller)
     return cache.once(ours, files.version, cells * depth * size * size, make)
 
 
