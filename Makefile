@@ -53,6 +53,7 @@ benchmark: setup ## measure start, memory, speed, quality and loading; ROOT=FOLD
 	$(BIN)/python -m benchmarks.folder
 	$(BIN)/python -m benchmarks.adversarial_speed
 	$(BIN)/python -m benchmarks.adversarial $(or $(ROOT),null)
+	$(BIN)/python -m benchmarks.enlarging
 
 .PHONY: clean
 clean: ## remove .venv and caches; outputs/ stays
