@@ -41,6 +41,9 @@ class Enlarger:
 
     def __init__(self, model: Upscales, channels: int, at_once: int = _AT_ONCE) -> None:
         self.model, self.channels, self.at_once = model, channels, at_once
+        if isinstance(model, torch.nn.Module):
+            # Convolutions are a quarter faster so.
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         weights = model.parameters() if isinstance(model, torch.nn.Module) else iter(())
         self.device = next(weights, torch.empty(0)).device
 
@@ -95,6 +98,7 @@ class Enlarger:
         left, top, right, bottom = _inner(tile).times(self.scale)
         with torch.inference_mode():
             images = torch.from_numpy(planes).to(self.device).float().div(255)
+            images = images.contiguous(memory_format=torch.channels_last)
             kept = self.model.upscale(images)[0, :, top:bottom, left:right]
             large: NDArray[np.uint8] = kept.mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
         return Image.fromarray(np.ascontiguousarray(large[:, :, 0] if image.mode == "L" else large))
