@@ -12,7 +12,6 @@ from torch import Tensor
 from genlab.evaluation import pixels
 from genlab.evaluation.pixels import compared, psnr, ssim
 from genlab.registry import ConfigError
-from genlab.resampling import luma
 from tests.enlarging import photo
 
 
@@ -105,12 +104,13 @@ def test_brightness_is_measured_on_y() -> None:
     assert float(found["PSNR-RGB"]) == float(psnr(first, second, 4))
 
 
-def test_of_grey_images_brightness_is_all_there_is() -> None:
-    first, second = pair(channels=1)
-    found = compared(first, second, border=1)
-    assert luma(first) is first
-    assert float(found["PSNR-Y"]) == float(found["PSNR-RGB"])
-    assert float(found["SSIM-Y"]) == float(found["SSIM-RGB"])
+def test_grey_images_measure_as_the_same_ones_in_colour_do() -> None:
+    grey = pair(channels=1)
+    found = compared(*grey, border=1)
+    coloured = compared(*(images.expand(-1, 3, -1, -1) for images in grey), border=1)
+    assert {name: float(value) for name, value in found.items()} == pytest.approx(
+        {name: float(value) for name, value in coloured.items()}, abs=1e-4
+    )
 
 
 def test_what_cannot_be_compared_gets_a_sentence() -> None:
