@@ -45,7 +45,7 @@ format: setup ## format the code
 	$(BIN)/ruff check --fix genlab tests benchmarks
 
 .PHONY: benchmark
-benchmark: setup ## measure start, memory, speed, quality and loading; ROOT=FOLDER where Fashion-MNIST is not to be downloaded
+benchmark: setup ## measure speed, memory, quality, loading and enlarging; ROOT=FOLDER where Fashion-MNIST is not to be downloaded
 	$(BIN)/python -m benchmarks.start $(ROOT)
 	$(BIN)/python -m benchmarks.speed $(ROOT)
 	$(BIN)/python -m benchmarks.quality $(ROOT)

@@ -114,6 +114,11 @@ def test_shrunk_photographs_are_pillows(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(read(tmp_path / "photos", validation=0.0, test=0.0).pixels) > len(images.pixels)
 
 
+def test_a_config_from_before_photographs_could_be_shrunk_is_still_read(place: Path) -> None:
+    earlier = {name: value for name, value in SETTINGS.items() if name != "shrink"}
+    assert SOURCES["photos"](path=str(place), **earlier).fingerprint == read(place).fingerprint
+
+
 def test_a_jpeg_is_decoded_at_its_full_size(tmp_path: Path) -> None:
     soft = Image.fromarray(noise(12, 18)).resize((360, 240), Image.Resampling.BICUBIC)
     (tmp_path / "photos").mkdir()

@@ -9,6 +9,7 @@ import torch
 
 from genlab.data.built_in import digits
 from genlab.data.images import Images
+from genlab.data.photos import photos_mini
 from genlab.evaluation.features import FEATURES, rotation
 from genlab.evaluation.features.rotation import Rotation, recipe_of
 from genlab.networks.features import Features
@@ -48,6 +49,17 @@ def test_it_learns_which_way_up_digits_stand_and_says_how_well(learnt: tuple[Fea
     assert last.endswith("% of the rotations of held-out images; 25% is chance.")
     # Measured 0.60 to 0.68 with four seeds.
     assert float(last.partition(" tells ")[2].partition("%")[0]) > 50
+
+
+def test_of_photographs_too_only_some_held_out_cells_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "HELD_OUT", 5)
+    photographs = photos_mini(size=64)
+    assert len(photographs.splits["validation"]) > 5
+    chosen = recipe_of(photographs).images
+    assert torch.equal(chosen.splits["validation"], photographs.splits["validation"][:5])
+    assert torch.equal(chosen.splits["train"], photographs.splits["train"])
+    assert chosen.fingerprint == photographs.fingerprint
+    assert FEATURES["self"](images=photographs)(torch.rand(1, *photographs.shape)).isfinite().all()
 
 
 def test_it_is_learnt_once_and_then_found(

@@ -367,6 +367,20 @@ def test_a_beginning_that_was_killed_begins_with_the_same_weights_again(tmp_path
     assert [name for name, value in before.tensors.items() if not torch.equal(value, again.tensors[name])] == []
 
 
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["model=srresnet", "model.features=pixels"], "This model takes no features; "),
+        (["model=srgan", "model.features=pixels", "model.features.factor=-1"], "factor must be at least 0, and -1"),
+        (["model=srgan", "model.features=pixel"], "No features is called 'pixel'. Did you mean 'pixels'?"),
+        (["model=srgan", "model.features=pixels", "model.crop=-5"], "crop must be at least 1, and -5 is not."),
+    ],
+)
+def test_a_mistake_in_the_settings_gets_a_sentence(tmp_path: Path, settings: list[str], sentence: str) -> None:
+    assert_refused(genlab(tmp_path, "train", *settings, *SMALL), sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_start_that_cannot_be_gets_a_sentence(tmp_path: Path) -> None:
     assert_refused(genlab(tmp_path, "train", *GAME, "start=nowhere"), "There is no run 'nowhere'.")
     assert (

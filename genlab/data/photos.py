@@ -40,7 +40,7 @@ def photos(
     *,
     path: str | None,
     size: int,
-    shrink: int,
+    shrink: int = 1,
     channels: Channels,
     background: str,
     validation: float,

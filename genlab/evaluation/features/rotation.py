@@ -128,8 +128,8 @@ def recipe_of(images: Images) -> Recipe[Rotation]:
     batch_size = min(BATCH, len(splits["train"]))
     return Recipe(
         name="rotation network",
-        # The fingerprint stays that of all the images.
-        images=replace(images, splits=splits),
+        # The fingerprint stays that of all. Photographs are looked at by cells, and of these some may be left out.
+        images=replace(images, splits=splits, grid=None),
         untrained=lambda: Rotation(images.shape.channels),
         layers=(tuple(images.shape), SIDE, WIDTHS, LAYERS),
         settings=TrainerSettings(
