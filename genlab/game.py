@@ -50,6 +50,9 @@ class Turn:
 class Model(nn.Module):
     """What the loop trains: says who plays, whose turn it is and what there is to see."""
 
+    classes: int = 0
+    """How many classes its samples can be asked for; 0 where it knows none."""
+
     def players(self) -> dict[str, nn.Module]:
         """Who plays; every trainable parameter belongs to exactly one of them."""
         return {"model": self}
@@ -136,6 +139,22 @@ class Scores(Protocol):
     """Can say how likely each image is, in nats; higher is likelier."""
 
     def score(self, images: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Bounds(Scores, Protocol):
+    """Scores by codes that are standard normal before an image is seen, and normal around a mean of its own after."""
+
+    continuous: bool
+    """Whether the likelihood is a density over [0, 1], and no probability."""
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean and the logarithm of the variance of each image's code, N x D each."""
+        ...
+
+    def log_likelihood(self, codes: Tensor, images: Tensor) -> Tensor:
+        """How likely each image is by each of its codes, in nats: N x K x D codes of N images give N x K."""
+        ...
 
 
 @runtime_checkable
