@@ -96,3 +96,37 @@ FeaturesName = Annotated[
     ),
 ]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+RunNames = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN...",
+        help="Folders, `latest`, or names such as vae-fashion-mini; a sweep's folder stands for all of its runs.",
+        autocompletion=_complete_run,
+    ),
+]
+Embedding = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        metavar="NAME",
+        help="What samples and real images are compared by: classifier where there are labels, else random; "
+        "lite0; inception, or inception=FILE.",
+    ),
+]
+Count = Annotated[int, typer.Option("--count", help="Samples that are compared with as many test images, at most.")]
+Importance = Annotated[
+    int, typer.Option("--importance", help="Samples for each image of the importance-weighted bound.")
+]
+Draws = Annotated[int, typer.Option("--draws", help="Seeds that what is random is measured with, for its spread.")]
+TestImages = Annotated[int, typer.Option("--images", help="Test images that everything else looks at, at most.")]
+Only = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        metavar="PART,...",
+        help="Measure only some of: reconstruct, denoise, score, sample, remember, classes, code, factors, upscale.",
+    ),
+]
+DataPlace = Annotated[
+    Path | None, typer.Option("--data", metavar="FOLDER", help="Where the data is now, if it has moved.")
+]

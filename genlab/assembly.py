@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 
@@ -16,7 +17,10 @@ from genlab import __version__, config, plugins, registry, run
 from genlab.config import Config
 from genlab.data import SOURCES
 from genlab.data.images import Images
+from genlab.description import compared, described
+from genlab.evaluation.embeddings import embedding_of
 from genlab.evaluation.features import FEATURES
+from genlab.evaluation.quick import quick
 from genlab.game import ABILITIES, Model, Shape
 from genlab.models import MODELS
 from genlab.networks import NETWORKS
@@ -34,7 +38,6 @@ T = TypeVar("T")
 TABLES: plugins.Tables = {"MODELS": MODELS, "NETWORKS": NETWORKS, "SOURCES": SOURCES}
 
 BAD_FILES = "bad_files.txt"
-WHERE = {"device": "all on the device", "host": "streamed from memory", "disk": "streamed from disk"}
 
 
 def build_images(wanted: Config) -> Images:
@@ -72,6 +75,8 @@ def build_trainer(wanted: Config, images: Images, console: Console | None = None
     device = choose_device(wanted.device)
     features = build_features(wanted, images, device, console or Console())
     model = build_model(wanted, images.shape, images.classes, features)
+    facts: dict[str, Any] = {"images": images, "device": device}
+    embed = partial(embedding_of, None, console=console or Console(), **facts)
     return Trainer(
         model,
         images,
@@ -81,21 +86,41 @@ def build_trainer(wanted: Config, images: Images, console: Console | None = None
         device=device,
         best=wanted.best,
         loading=wanted.loading,
+        quick=quick(model, embed=embed, **facts) if wanted.trainer.evaluate else None,
     )
 
 
+class Opened(NamedTuple):
+    """A model as one checkpoint of a run holds it, ready to be used."""
+
+    model: Model
+    step: int
+    digest: str
+    """The first 16 hex digits of the checkpoint's sha256."""
+    weights: Literal["average", "live"]
+    facts: dict[str, Any]
+    """What the checkpoint holds besides tensors."""
+
+
 def open_model(there: Run) -> Model:
-    """The model of a run at its newest checkpoint, ready to be used, through its average where it keeps one."""
+    """The model of a run at its newest checkpoint, through its average where it keeps one."""
+    return open_checkpoint(there).model
+
+
+def open_checkpoint(there: Run, step: int | None = None) -> Opened:
+    """The model of a run as it was at this step, the newest unless told."""
     wanted, facts = config.load(there.path / "config.yaml"), there.facts
     load_plugins([str(_copy_of(there, file)) for file in wanted.plugins])
     model = build_model(wanted, Shape(*facts["shape"]), len(facts["classes"]))
-    found = checkpoint.newest(there.path / "checkpoints")
+    folder = there.path / "checkpoints"
+    found = checkpoint.newest(folder) if step is None else checkpoint.at(folder, step)
     if not found:
-        raise ConfigError(f"{there.path} has no checkpoint yet.")
+        raise ConfigError(f"{there.path} has no checkpoint{'' if step is None else f' of step {step}'} yet.")
     model.load_state_dict(checkpoint.fitted(found, "model", model.state_dict()))
     if average := found.part("average"):
         model.averaged().load_state_dict(average)
-    return model.eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
+    return Opened(model, found.step, found.digest, "average" if average else "live", found.facts)
 
 
 def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
@@ -198,6 +223,7 @@ def _keep(new: Run, wanted: Config, images: Images, model: Model, start: Path | 
             classes=list(images.names),
             fingerprint=images.fingerprint,
             start=str(start) if start else None,
+            weights=sum(weight.numel() for weight in model.parameters()),
             abilities=[name for name, ability in ABILITIES.items() if isinstance(model, ability)],
             versions={"genlab": __version__, "torch": torch.__version__, "python": platform.python_version()},
         )
@@ -208,7 +234,7 @@ def _keep(new: Run, wanted: Config, images: Images, model: Model, start: Path | 
 
 def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outcome:
     console.log = there.path / "log.txt"
-    for line in describe(there, wanted, trainer):
+    for line in described(there, wanted, trainer):
         console.say(line)
     if (there.path / BAD_FILES).exists():
         console.say(f"Some files of the data cannot be used; {there.path / BAD_FILES} names them.")
@@ -219,7 +245,7 @@ def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outc
     there.record(state="running")
     texts = {"config": "```yaml\n" + config.as_yaml(wanted.plain) + "```"}
     try:
-        outcome = trainer.fit(there.path, console, texts, _compared(wanted))
+        outcome = trainer.fit(there.path, console, texts, compared(wanted))
     except RunError as error:
         there.record(state="failed", reason=str(error))
         raise
@@ -245,21 +271,6 @@ def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outc
     return outcome
 
 
-def describe(there: Run, wanted: Config, trainer: Trainer) -> list[str]:
-    """What is about to be trained, on what and how."""
-    weights = sum(weight.numel() for weight in trainer.model.parameters())
-    held_out = ", ".join(f"{loader.count:,} for {split}" for split, loader in trainer.examiner.loaders.items())
-    took = trainer.engine.describe()
-    lines = [
-        f"{wanted.model['name']} ({weights:,} weights) on {wanted.data['name']} "
-        f"({trainer.data.count:,} images to train on, {held_out}; {WHERE[trainer.data.residence]})",
-        f"{trainer.total:,} steps of {wanted.trainer.batch_size} images on {took['device']}, {took['precision']}, "
-        f"compiled: {took['compiled']}, {took['memory']}",
-        f"in {there.path}",
-    ]
-    return [*lines, trainer.engine.notice] if trainer.engine.notice else lines
-
-
 def _has_checkpoints(there: Run) -> bool:
     return any(there.path.glob("checkpoints/*.safetensors"))
 
@@ -270,15 +281,3 @@ def _copy_of(there: Run, file: str) -> Path:
 
 def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in names}
-
-
-def _compared(wanted: Config) -> dict[str, Any]:
-    """What TensorBoard's HParams tab compares runs by: it shows the first five names, so what cannot differ is out."""
-    compared = {}
-    for key, value in config.flatten(wanted.plain).items():
-        section, _, name = key.rpartition(".")
-        if name == "name":
-            compared[section] = value
-        elif value is not None and name not in ("class", "best", "device", "run", "plugins"):
-            compared[key] = value if isinstance(value, bool | int | float | str) else str(value)
-    return compared

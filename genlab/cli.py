@@ -5,14 +5,13 @@ import shlex
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from genlab import arguments
+from genlab.mistakes import quietly, sentences
 
 if TYPE_CHECKING:
     from genlab.run import Run
@@ -78,6 +77,38 @@ def resume(
     from genlab import assembly
 
     _finish(*assembly.resume(found, overrides or [], _console()))
+
+
+@app.command()
+def evaluate(
+    names: arguments.RunNames,
+    features: arguments.Embedding = None,
+    count: arguments.Count = 10_000,
+    importance: arguments.Importance = 50,
+    draws: arguments.Draws = 3,
+    images: arguments.TestImages = 10_000,
+    only: arguments.Only = None,
+    data: arguments.DataPlace = None,
+    device: arguments.DeviceName = "auto",
+) -> None:
+    """Measure runs on test images, by all that their models can do: genlab evaluate latest"""
+    from genlab.run import found_all
+
+    found = found_all(names)
+    from genlab import evaluating, report
+    from genlab.lab.bench import Asked
+    from genlab.training.engine import choose_device
+
+    parts = tuple(only.split(",")) if only else ()
+    asked = Asked(features=features, count=count, importance=importance, draws=draws, images=images, only=parts)
+
+    def tell(run: "Run", record: dict[str, Any]) -> None:
+        report.terminal().print(report.evaluation_table(record))
+        print(f"The figures and their protocol are in {run.path / evaluating.FILE}")
+
+    evaluating.evaluate(found, asked, choose_device(device), data, _console(), tell)
+    if len(found) > 1:
+        print(f"Next:\n  genlab compare {shlex.join(names)}")
 
 
 @app.command()
@@ -220,33 +251,9 @@ def _console() -> "Console":
     return Console(terminal())
 
 
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """A user's mistake is a sentence and exit code 2, a run that failed a sentence and 1; anything else is ours."""
-    from genlab.registry import ConfigError, RunError
-
-    try:
-        yield
-    except (ConfigError, RunError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
-    except OSError as error:
-        print(f"The system refuses: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
-
-
-def _quietly(failure: threading.ExceptHookArgs) -> None:
-    """What the disk refuses to TensorBoard's thread is raised in ours at the next write: one sentence is enough."""
-    if not issubclass(failure.exc_type, OSError):
-        threading.__excepthook__(failure)
-
-
 def main() -> None:
     """The console script."""
-    threading.excepthook = _quietly
+    threading.excepthook = quietly
     warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
-    with _sentences():
+    with sentences():
         app()

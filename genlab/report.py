@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,53 @@ def measured_table(rows: Sequence[tuple[str, str, dict[str, float]]], caption: s
         )
         before = photograph
     return table
+
+
+def evaluation_table(record: Mapping[str, Any]) -> Table:
+    """What was measured of a run's last and best checkpoint, a section a part, and the protocol below."""
+    last, best = record["last"], record["best"]
+    other = best if best and best["checkpoint"] != last["checkpoint"] else None
+    table = Table(header_style="bold", caption="\n".join(_protocol(record)), caption_justify="left")
+    table.add_column("figure")
+    table.add_column("better")
+    table.add_column(f"last, step {last['step']:,}", justify="right")
+    if other:
+        table.add_column(f"best, step {other['step']:,}", justify="right")
+    table.add_column("real data", justify="right")
+    before = None
+    for name, figure in last["figures"].items():
+        if before not in (None, figure["part"]):
+            table.add_section()
+        before = figure["part"]
+        both = [figure, *([other["figures"].get(name)] if other else [])]
+        floor = figure["floor"]
+        row = [spread(each) if each else "" for each in both]
+        table.add_row(name, figure["better"] or "", *row, "" if floor is None else number(floor))
+    return table
+
+
+def spread(figure: Mapping[str, Any]) -> str:
+    """A figure and its deviation over the draws."""
+    return number(figure["mean"]) + ("" if figure["spread"] is None else f" ± {figure['spread']:.1g}")
+
+
+def _protocol(record: Mapping[str, Any]) -> list[str]:
+    """What one has to know of the figures, a line a part, and what could not be measured."""
+    data, last, best = record["data"], record["last"], record["best"]
+    which = "no best one was chosen" if not best else f"best: {best['checkpoint']} of step {best['step']:,}"
+    about = f"{data['name']}, {data['split']} split of {data['count']:,}, fingerprint {data['fingerprint']}"
+    lines = [f"{about}; {last['weights']} weights; last: {last['checkpoint']} of step {last['step']:,}, {which}"]
+    hidden = ("seeds", "versions", "measured", "device", "seconds")
+    for part, protocol in record["parts"].items():
+        known = [f"{key.replace('_', ' ')} {_worded(value)}" for key, value in protocol.items() if key not in hidden]
+        lines.append(f"{part}: {'; '.join(known)}")
+    return [*lines, *dict.fromkeys([*last["notes"], *(best["notes"] if best else [])])]
+
+
+def _worded(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_worded, value))
+    return f"{value:,}" if isinstance(value, int) else number(value) if isinstance(value, float) else str(value)
 
 
 def sets_table() -> Table:

@@ -53,7 +53,11 @@ class Run:
     def record(self, **facts: Any) -> None:
         """Add facts to run.json."""
         known = self.facts if (self.path / "run.json").exists() else {}
-        write_atomically(self.path / "run.json", (json.dumps(known | facts, indent=2) + "\n").encode())
+        self.keep("run.json", json.dumps(known | facts, indent=2) + "\n")
+
+    def keep(self, name: str, text: str) -> None:
+        """Put a file into the folder, whole or not at all."""
+        write_atomically(self.path / name, text.encode())
 
     def tidy(self) -> None:
         """Remove what processes that were killed while they wrote have left."""
@@ -154,3 +158,13 @@ def find(name: str) -> Run:
         f"The newest runs: {nearest}" if known else f"There are no runs in {OUTPUTS}/ yet; `genlab train` makes one."
     )
     raise ConfigError(f"There is no run {name!r}. {suggestion(name, names)}{there}")
+
+
+def found_all(names: list[str]) -> list[Run]:
+    """The runs that a person means by several names, each once; a folder that holds runs stands for all of them."""
+    found: dict[Path, Run] = {}
+    for name in names:
+        folder = Path(name).expanduser()
+        below = runs(folder) if folder.is_dir() and not (folder / "run.json").exists() else []
+        found |= {there.path.resolve(): there for there in below or [find(name)]}
+    return list(found.values())

@@ -14,6 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 GROUND = {"registry", "randomness", "game", "resampling"}
 MAY_IMPORT = {
     "registry": set(),
+    "mistakes": {"registry"},
     "randomness": set(),
     "density": set(),
     "resampling": set(),
@@ -26,6 +27,7 @@ MAY_IMPORT = {
     "plugins": {"registry"},
     "config": {"registry", "training"},
     "run": {"registry", "training"},
+    "description": {"config", "run", "training"},
     "lab": {*GROUND, "networks", "data", "evaluation", "run"},
     "start": {"registry", "game", "config", "training"},
     "arguments": {"overrides", "run"},

@@ -25,6 +25,8 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
     """Everything that is no tensor."""
+    digest: str
+    """The first 16 hex digits of the file's sha256, which its name holds."""
 
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors under `name/`, without that prefix."""
@@ -90,7 +92,7 @@ def load(path: Path) -> Checkpoint:
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         facts = json.loads(header["__metadata__"]["genlab"])
-        return Checkpoint(facts.pop("step"), decode(data), facts)
+        return Checkpoint(facts.pop("step"), decode(data), facts, match[2])
     except (SafetensorError, KeyError, ValueError) as error:
         raise BrokenError(f"{path} is no checkpoint of genlab: {error}") from error
 
@@ -111,6 +113,15 @@ def newest(folder: Path, *, set_aside: bool = False) -> Checkpoint | None:
     if bad:
         raise ConfigError(f"No checkpoint in {folder} can be read. To begin anew, train in another folder.")
     return None
+
+
+def at(folder: Path, step: int) -> Checkpoint | None:
+    """The good checkpoint of this very step, if it is there."""
+    path = steps(folder).get(step)
+    try:
+        return load(path) if path else None
+    except BrokenError as error:
+        raise ConfigError(str(error)) from None
 
 
 def prune(folder: Path, keep: int, also: int | None) -> None:

@@ -1,7 +1,9 @@
 """Looks at a model without teaching it: figures of the held-out splits, and pictures."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from genlab.randomness import reseed
 from genlab.registry import ConfigError
 from genlab.training.average import Average
 from genlab.training.engine import Engine
+from genlab.training.quick import Quick
 
 Figures = dict[str, float]
 
@@ -31,8 +34,9 @@ class Examiner:
         engine: Engine,
         average: Average | None,
         residence: Residence,
+        quick: Quick | None = None,
     ) -> None:
-        self.model, self.seed, self.engine, self.average = model, seed, engine, average
+        self.model, self.seed, self.engine, self.average, self.quick = model, seed, engine, average, quick
         self.loaders = {
             split: Loader(images, split, batch_size, device=engine.device, residence=residence)
             for split in ("validation", "test")
@@ -46,7 +50,7 @@ class Examiner:
     def check_best(self, best: str | None) -> None:
         """One look before hours of work: the figure that chooses the best must be one that is measured."""
         with self.looking():
-            terms = self.model.validate(self.gallery)
+            terms = [*self.model.validate(self.gallery), *(self.quick.names if self.quick else ())]
         if best and best not in terms:
             raise ConfigError(
                 f"best must be a figure of the validation, the lowest of which is the best ({', '.join(terms)}), "
@@ -66,7 +70,16 @@ class Examiner:
                     weighted = value * len(batch["image"])
                     totals[name] = totals[name] + weighted if name in totals else weighted
                     counts[name] = counts.get(name, 0) + len(batch["image"])
-        return {name: float(total) / counts[name] for name, total in totals.items()}
+            figures = {name: float(total) / counts[name] for name, total in totals.items()}
+            return figures | (self.quick.look(self.model) if self.quick and split == "validation" else {})
+
+    def improves(self, name: str | None, figures: Figures, best: Mapping[str, Any] | None) -> bool:
+        """Whether the figure that chooses is there and better than the best so far."""
+        value = figures.get(name, math.nan) if name else math.nan
+        if not math.isfinite(value):
+            return False
+        higher = self.quick is not None and name in self.quick.higher
+        return best is None or (value > best["value"] if higher else value < best["value"])
 
     def pictures(self) -> dict[str, Tensor]:
         """The model's pictures, of fixed images and fixed noise."""

@@ -30,6 +30,7 @@ class TrainerSettings:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Choice = "auto"
     channels_last: Choice = "auto"
+    evaluate: Literal["quick"] | None = None
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):

@@ -1,6 +1,5 @@
 """The one loop: it deals batches, gives each player its turn, and knows no model."""
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,6 +22,7 @@ from genlab.training.examiner import Examiner, Figures
 from genlab.training.interruption import Interruption
 from genlab.training.journal import Journal, read
 from genlab.training.players import Players
+from genlab.training.quick import Quick
 from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
 from genlab.training.tally import Tally
 
@@ -70,6 +70,7 @@ class Trainer:
         device: torch.device | None = None,
         best: str | None = "loss",
         loading: LoadingSettings | None = None,
+        quick: Quick | None = None,
     ) -> None:
         self.model, self.settings, self.seed, self.best = model, settings, seed, best
         self.engine = Engine(device or torch.device("cpu"), settings, model)
@@ -85,6 +86,7 @@ class Trainer:
             engine=self.engine,
             average=self.average,
             residence=self.data.residence,
+            quick=quick,
         )
         self.examiner.check_best(best)
         self.position, self.tally = Position(), Tally()
@@ -202,11 +204,9 @@ class Trainer:
         figures = self.position.validation = self._record("validation")
         for name, grid in self.examiner.pictures().items():
             self.journal.picture(name, self.position.step, grid)
-        value = figures.get(self.best, math.nan) if self.best else math.nan
-        best = self.position.best
-        improved = math.isfinite(value) and (best is None or value < best["value"])
-        if improved:
-            self.position.best = {"step": self.position.step, "figure": self.best, "value": value}
+        improved = self.examiner.improves(self.best, figures, self.position.best)
+        if self.best and improved:
+            self.position.best = {"step": self.position.step, "figure": self.best, "value": figures[self.best]}
         if figures:
             self.console.validated(self.position.step, figures, improved)
         self._restart_clock()

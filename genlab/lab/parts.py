@@ -1,0 +1,192 @@
+"""What is measured of a model, one part an ability: its figures, and the protocol that makes them mean something."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from genlab.data.images import Attribute
+from genlab.evaluation import codes, conditioning, denoising, likelihood, memory, reconstruction
+from genlab.evaluation.disentanglement import ESTIMATOR, disentangled
+from genlab.evaluation.figures import Figure, summarised
+from genlab.evaluation.held_out import chosen
+from genlab.game import Bounds, Encodes, Model, Reconstructs, Samples, Scores, Upscales
+from genlab.lab import enlargement
+from genlab.lab.bench import SPLIT, Bench
+
+DENOISED, REMEMBERED, PROBED, ENLARGED = 1_000, 1_000, 10_000, 100
+
+
+class Measured(NamedTuple):
+    """The figures of one part, and all that one has to know of them."""
+
+    figures: dict[str, Figure]
+    protocol: dict[str, Any]
+    name: str = ""
+    """The part's, where that says more than which part it is."""
+
+
+def reconstruct(bench: Bench, model: Model) -> Measured | None:
+    """How near images come back."""
+    if not isinstance(model, Reconstructs):
+        return None
+    found = reconstruction.errors(model, bench.pictures("reconstructing"))
+    scales = {"MS-SSIM_scales": reconstruction.scales(bench.images.shape)} if "MS-SSIM" in found else {}
+    return Measured(summarised([found]), {"images": len(bench.rows), **scales})
+
+
+def denoise(bench: Bench, model: Model) -> Measured | None:
+    """How near clean images are reconstructed from noisy ones, beside filters."""
+    if not isinstance(model, Reconstructs) or bench.images.shape.points:
+        return None
+    rows = chosen(bench.images, SPLIT, min(DENOISED, bench.asked.images))
+    draws = [
+        denoising.denoised(model, bench.pictures("denoising", rows, 100), seed) for seed in range(bench.asked.draws)
+    ]
+    return Measured(summarised(draws), {"images": len(rows), "draws": len(draws), "filters": denoising.FILTERS})
+
+
+def score(bench: Bench, model: Model) -> Measured | None:
+    """How likely images are."""
+    if not isinstance(model, Scores):
+        return None
+    if not isinstance(model, Bounds):
+        draws = [likelihood.scores(model, bench.pictures("scoring"))]
+        return Measured(summarised(draws), {"images": len(bench.rows)})
+    draws = [
+        likelihood.bounds(model, bench.pictures("bounding", size=100), bench.asked.importance, seed)
+        for seed in range(bench.asked.draws)
+    ]
+    continuous = "a density over [0, 1]" if model.continuous else "a probability of each pixel"
+    protocol = {"images": len(bench.rows), "draws": len(draws), "importance_samples": bench.asked.importance}
+    return Measured(summarised(draws), {**protocol, "likelihood": continuous, "unit": "nats an image"})
+
+
+def sample(bench: Bench, model: Model) -> Measured | None:
+    """How near the distribution of what it makes is to that of real images."""
+    if not isinstance(model, Samples):
+        return None
+    embedding = bench.embedding
+    draws = []
+    for seed in range(bench.asked.draws):
+        made = torch.cat([embedding.embed(images).cpu() for images, _ in bench.samples(model, seed)])
+        draws.append(_named(bench.real.compared(made), embedding.name))
+    protocol = {"samples": bench.count, "real_images": bench.count, "draws": len(draws), "features": embedding.name}
+    protocol |= {"features_digest": embedding.digest, "features_are": embedding.says, "floor": "training images"}
+    figures = summarised(draws, _named(bench.floor, embedding.name))
+    return Measured(figures, protocol, f"sample-{embedding.name}")
+
+
+def remember(bench: Bench, model: Model) -> Measured | None:
+    """Whether what it makes are copies of training images."""
+    if not isinstance(model, Samples):
+        return None
+    count = min(REMEMBERED, bench.count)
+    draws = []
+    for seed in range(bench.asked.draws):
+        made = torch.cat([images for images, _ in bench.samples(model, seed, count)])
+        draws.append(memory.memorised(made, bench.pictures("searching", bench.images.splits["train"])))
+    real = torch.cat(list(bench.pictures("looking", chosen(bench.images, SPLIT, count))))
+    floor = memory.memorised(real, bench.pictures("searching", bench.images.splits["train"]))
+    figures = summarised(draws, floor)
+    if "copies" in figures and figures["copies"].mean > 2 * floor["copies"] + 0.05:
+        bench.note(
+            f"{figures['copies'].mean:.0%} of the samples are nearly copies of training images (of real test images "
+            f"{floor['copies']:.0%} are as near to one): the model has memorised them."
+        )
+    training = len(bench.images.splits["train"])
+    protocol = {"samples": count, "draws": len(draws), "training_images": training, "distance": "pixels"}
+    return Measured(figures, {**protocol, "copies_are": memory.RULE, "floor": "test images"})
+
+
+def classes(bench: Bench, model: Model) -> Measured | None:
+    """Whether it makes what it is asked for, and how varied each class is."""
+    if not isinstance(model, Samples) or not model.classes or bench.labels is None:
+        return None
+    judge, accuracy = bench.classifier
+    real = [(judge.features(batch["image"]), batch["label"]) for batch in bench.batches("looking")]
+    real_features, real_labels = (torch.cat(parts) for parts in zip(*real, strict=True))
+    draws = []
+    for seed in range(bench.asked.draws):
+        seen, asked = list[Tensor](), list[Tensor]()
+        for images, labels in bench.samples(model, seed):
+            assert labels is not None
+            seen.append(judge.features(images))
+            asked.append(labels)
+        features, wanted = torch.cat(seen), torch.cat(asked)
+        found = {"class_accuracy": conditioning.class_accuracy(judge.head(features).softmax(1), wanted)}
+        draws.append(found | conditioning.class_diversity(features, wanted, real_features, real_labels))
+    right = conditioning.class_accuracy(judge.head(real_features).softmax(1), real_labels)
+    protocol = {"samples": bench.count, "draws": len(draws), "classifier_accuracy": accuracy, "floor": "test images"}
+    return Measured(summarised(draws, {"class_accuracy": right, "class_diversity": 1.0}), protocol)
+
+
+def code(bench: Bench, model: Model) -> Measured | None:
+    """What is in a code: how many of its numbers are used, and what can be read from them."""
+    if not isinstance(model, Encodes):
+        return None
+    train = chosen(bench.images, "train", min(PROBED, bench.asked.images))
+    learnt, tested = (_coded(bench, model, rows) for rows in (train, bench.rows))
+    figures = codes.active_units(tested.codes) | codes.trustworthiness(tested.codes, tested.pixels)
+    if learnt.labels is not None and tested.labels is not None:
+        figures |= codes.probes(*learnt, *tested)
+    return Measured(summarised([figures]), {"images": len(bench.rows), "probe_training_images": len(train)})
+
+
+def factors(bench: Bench, model: Model) -> Measured | None:
+    """Whether each number of the code stands for one thing, where what is behind the images is known."""
+    if not isinstance(model, Encodes) or not bench.images.attributes:
+        return None
+    known = {
+        name: Attribute(attribute.values[bench.rows], attribute.choices)
+        for name, attribute in bench.images.attributes.items()
+    }
+    figures = disentangled(_coded(bench, model, bench.rows).codes, known)
+    return Measured(summarised([figures]), {"images": len(bench.rows), "factors": list(known), "estimator": ESTIMATOR})
+
+
+def upscale(bench: Bench, model: Model) -> Measured | None:
+    """How near enlarged images come to the true ones, beside the bicubic filter."""
+    if not isinstance(model, Upscales):
+        return None
+    rows = chosen(bench.images, SPLIT, min(ENLARGED, bench.asked.images))
+    pictures = ((str(row), bench.images.pixels[row].permute(1, 2, 0)) for row in rows.tolist())
+    means = enlargement.measure(model, pictures, bench.features, bench.images.shape.channels)[-2:]
+    ways = {row.by: row.figures for row in means}
+    figures = ways[enlargement.MODEL] | _named(ways[enlargement.BICUBIC], enlargement.BICUBIC)
+    return Measured(summarised([figures]), {"images": len(rows), "measured": enlargement.caption(model.scale)})
+
+
+PARTS: dict[str, Callable[[Bench, Model], Measured | None]] = {
+    "reconstruct": reconstruct,
+    "denoise": denoise,
+    "score": score,
+    "sample": sample,
+    "remember": remember,
+    "classes": classes,
+    "code": code,
+    "factors": factors,
+    "upscale": upscale,
+}
+"""By the name that --only takes, in the order of the table."""
+
+
+class _Coded(NamedTuple):
+    codes: Tensor
+    pixels: Tensor
+    labels: Tensor | None
+
+
+def _coded(bench: Bench, model: Encodes, rows: Tensor) -> _Coded:
+    """The codes of these images, the images as rows of numbers, and their labels where there are some."""
+    found = [
+        (model.encode(batch["image"]).cpu(), batch["image"].flatten(1).cpu())
+        for batch in bench.batches("encoding", rows)
+    ]
+    coded, pixels = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return _Coded(coded, pixels, None if bench.images.labels is None else bench.images.labels[rows])
+
+
+def _named(figures: dict[str, float], what: str) -> dict[str, float]:
+    return {f"{name}-{what}": value for name, value in figures.items()}
