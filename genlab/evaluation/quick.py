@@ -6,7 +6,7 @@ import torch
 
 from genlab.data.images import Images
 from genlab.evaluation import held_out, reconstruction
-from genlab.evaluation.distribution import Real
+from genlab.evaluation.distribution import Cloud, compared
 from genlab.evaluation.embeddings import Embedding
 from genlab.evaluation.figures import better
 from genlab.evaluation.reference import reference
@@ -47,7 +47,7 @@ def quick(model: Model, images: Images, device: torch.device, embed: Callable[[]
 
 
 def _distances(images: Images, embedding: Embedding) -> Callable[[Model], dict[str, float]]:
-    real = Real(reference(images, SPLIT, embedding, COUNT, seed=0))
+    real = Cloud(reference(images, SPLIT, embedding, COUNT, seed=0))
     rows = held_out.chosen(images, SPLIT, COUNT)
     labels = None if images.labels is None else images.labels[rows]
 
@@ -56,7 +56,8 @@ def _distances(images: Images, embedding: Embedding) -> Callable[[Model], dict[s
         home = next(model.parameters()).device
         asked = labels.to(home) if labels is not None and model.classes else None
         made = model.sample(len(rows), asked, generator(0, "evaluation/quick"))
-        return {f"{name}-{embedding.name}": value for name, value in real.compared(embedding.embed(made).cpu()).items()}
+        found = compared(real, Cloud(embedding.embed(made)))
+        return {f"{name}-{embedding.name}": value for name, value in found.items()}
 
     return look
 

@@ -12,7 +12,7 @@ from genlab.data.images import Images
 from genlab.data.progress import progress
 from genlab.evaluation import held_out
 from genlab.evaluation.classifier import Trained
-from genlab.evaluation.distribution import Real
+from genlab.evaluation.distribution import Cloud, compared
 from genlab.evaluation.embeddings import Embedding
 from genlab.evaluation.reference import reference
 from genlab.game import Batch, Model, Samples
@@ -94,9 +94,9 @@ class Bench:
         return min(there, self.asked.count)
 
     @cached_property
-    def real(self) -> Real:
+    def real(self) -> Cloud:
         """The test images by their features, which every set of samples is compared with."""
-        return Real(self.reference(SPLIT))
+        return Cloud(self.reference(SPLIT))
 
     @cached_property
     def floor(self) -> dict[str, float]:
@@ -104,7 +104,7 @@ class Bench:
         there = len(self.images.splits["train"])
         if there < self.count:
             self.note(f"There are {there:,} training images, so the floor is of so many and not of {self.count:,}.")
-        return self.real.compared(self.reference("train"))
+        return compared(self.real, Cloud(self.reference("train")))
 
     def reference(self, split: str) -> Tensor:
         """The features of the real images of a split."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from genlab.data.images import Attribute
 from genlab.evaluation import codes, conditioning, denoising, likelihood, memory, reconstruction
 from genlab.evaluation.disentanglement import ESTIMATOR, disentangled
+from genlab.evaluation.distribution import Cloud, compared
 from genlab.evaluation.figures import Figure, summarised
 from genlab.evaluation.held_out import chosen
 from genlab.game import Bounds, Encodes, Model, Reconstructs, Samples, Scores, Upscales
@@ -71,7 +72,7 @@ def sample(bench: Bench, model: Model) -> Measured | None:
     draws = []
     for seed in range(bench.asked.draws):
         made = torch.cat([embedding.embed(images).cpu() for images, _ in bench.samples(model, seed)])
-        draws.append(_named(bench.real.compared(made), embedding.name))
+        draws.append(_named(compared(bench.real, Cloud(made)), embedding.name))
     protocol = {"samples": bench.count, "real_images": bench.count, "draws": len(draws), "features": embedding.name}
     protocol |= {"features_digest": embedding.digest, "features_are": embedding.says, "floor": "training images"}
     figures = summarised(draws, _named(bench.floor, embedding.name))

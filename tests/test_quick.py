@@ -1,0 +1,103 @@
+"""`trainer.evaluate=quick`: validation images are looked at more closely, seldom enough, and nothing else changes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from genlab.game import Model
+from genlab.training import checkpoint
+from genlab.training.quick import SHARE, Quick
+from tests.program import TINY, assert_refused, genlab
+from tests.tiny import tiny_vae
+
+QUICK = "trainer.evaluate=quick"
+STEPS = ["trainer.steps=6", "trainer.validate_every=2"]
+
+
+class Clock:
+    """A clock that only what is measured moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def looks(cost: float, step: float, steps: int) -> tuple[list[bool], Quick, Clock]:
+    """At which validations a look of this cost is taken, when a validation comes every so many seconds."""
+    clock = Clock()
+
+    def measure(_: Model) -> dict[str, float]:
+        clock.now += cost
+        return {"FD": 1.0}
+
+    quick = Quick(("FD",), (), measure, clock)
+    taken = []
+    for _ in range(steps):
+        clock.now += step
+        taken.append(bool(quick.look(tiny_vae())))
+    return taken, quick, clock
+
+
+def test_looks_take_at_most_their_share_of_the_time() -> None:
+    taken, quick, clock = looks(cost=1.0, step=3.0, steps=200)
+    assert taken[0]
+    assert quick.spent <= SHARE * clock.now
+    # And no less than they may.
+    assert quick.spent + 1 > SHARE * (clock.now - 3)
+
+
+def test_cheap_looks_are_taken_at_every_validation() -> None:
+    assert all(looks(cost=0.01, step=3.0, steps=50)[0])
+
+
+def lines(run: Path, split: str) -> list[dict[str, float]]:
+    found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in found if line["split"] == split]
+
+
+@pytest.mark.parametrize("model", ["vae", "gan"])
+def test_validations_have_the_figures_and_the_weights_stay_what_they_would_be(model: str, tmp_path: Path) -> None:
+    for run, extra in (("plain", []), ("quick", [QUICK])):
+        network = [] if model == "vae" else ["model/network=mlp-small"]
+        done = genlab(tmp_path, "train", f"model={model}", *network, *TINY, *STEPS, f"run={run}", *extra)
+        assert done.returncode == 0, done.stderr
+    first = lines(tmp_path / "quick", "validation")[0]
+    assert {"FD-classifier", "KID-classifier", "precision-classifier", "recall-classifier"} <= set(first)
+    assert not any("FD-classifier" in line for line in lines(tmp_path / "quick", "train"))
+    assert not any("FD-classifier" in line for line in lines(tmp_path / "quick", "test"))
+    both = [checkpoint.newest(tmp_path / run / "checkpoints") for run in ("plain", "quick")]
+    assert both[0]
+    assert both[1]
+    assert all(both[1].tensors[name].equal(value) for name, value in both[0].tensors.items())
+    assert "at most 5% of the time" in (tmp_path / "quick" / "log.txt").read_text()
+
+
+def test_the_best_may_be_chosen_by_it_and_more_is_better_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genlab.training.quick.SHARE", 1.0)
+    for run, figure, choose in (("low", "FD-classifier", min), ("high", "PSNR", max)):
+        given = ["model=vae", "trainer=smoke", *STEPS, QUICK, f"run={run}", f"model.best={figure}"]
+        # A rate at which later steps spoil what earlier ones have taught.
+        done = genlab(tmp_path, "train", *given, "model.network.hidden=[8]", "model.players.model.rate=0.5")
+        assert done.returncode == 0, done.stderr
+        seen = lines(tmp_path / run, "validation")
+        best = json.loads((tmp_path / run / "run.json").read_text())["best"]
+        assert best["figure"] == figure
+        assert best["value"] == choose(line[figure] for line in seen)
+        assert best["step"] in checkpoint.steps(tmp_path / run / "checkpoints")
+
+
+def test_a_best_that_nothing_measures_is_refused(tmp_path: Path) -> None:
+    done = genlab(tmp_path, "train", "model=vae", *TINY, "model.best=FD-classifier")
+    assert_refused(done, "best must be a figure of the validation")
+    done = genlab(tmp_path, "train", "model=vae", *TINY, QUICK, "model.best=FD-clasifier")
+    assert_refused(done, "FD-classifier")
+
+
+def test_a_model_that_neither_samples_nor_reconstructs_has_nothing_to_look_at(tmp_path: Path) -> None:
+    given = ["model=srresnet", "data=photos-mini", "trainer=smoke", "model.blocks=1", "model.width=4", QUICK]
+    assert_refused(genlab(tmp_path, "train", *given), "trainer.evaluate=quick measures models that sample")
