@@ -171,7 +171,7 @@ class _Tile:
 
 
 def _tiles(first: Cloud, second: Cloud | None = None) -> Iterator[_Tile]:
-    """All pairs of vectors of two sets, some at a time; of one set with itself each pair of tiles one way round only."""
+    """All pairs of vectors, some at a time; of a set with itself each pair of tiles only one way round."""
     other = first if second is None else second
     for rows, left in first.blocks():
         for columns, right in other.blocks():
