@@ -122,6 +122,22 @@ def upscale(
     lab.settle(len(wanted), bad, "measured" if measure else "enlarged")
 
 
+@app.command()
+def compare(
+    runs: arguments.Runs,
+    sort: arguments.SortBy = None,
+    figures: arguments.FigureNames = "",
+    checkpoint: arguments.Checkpoint = arguments.Which.last,
+    out: arguments.ComparisonFolder = None,
+    form: arguments.Printed = arguments.Format.text,
+) -> None:
+    """Hold runs against each other: settings that differ, figures, cost, samples of equal noise."""
+    from genlab import comparing
+
+    names = [name.strip() for name in figures.split(",") if name.strip()]
+    comparing.compare(runs, checkpoint=checkpoint.value, by=sort, figures=names, out=out, form=form.value)
+
+
 @app.command("list")
 def list_(subject: Annotated[arguments.Subject, typer.Argument(help="What to list.")]) -> None:
     """List the models, data, networks, experiments or runs."""

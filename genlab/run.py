@@ -87,14 +87,14 @@ def make(path: Path | None, name: str) -> Run:
         if path:
             path.mkdir(parents=True, exist_ok=True)
             return Run(path)
-        folder = OUTPUTS / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return Run(_dated(folder))
+        return Run(dated(OUTPUTS / name))
     except OSError as error:
         raise ConfigError(f"The run's folder cannot be made: {error.strerror}: {error.filename}") from None
 
 
-def _dated(folder: Path) -> Path:
+def dated(folder: Path) -> Path:
+    """A new folder in this one, called by the time, that nobody else has."""
+    folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     number = 1
     while True:

@@ -30,10 +30,11 @@ MAY_IMPORT = {
     "start": {"registry", "game", "config", "training"},
     "arguments": {"overrides", "run"},
     "overrides": {"registry", "config"},
+    "comparison_tables": {"evaluation", "lab", "training"},
     "report": {"registry", "data", "training", "run", "overrides"},
 }
 # What brings the parts together.
-FREE = {"assembly", "sweeping", "cli", "__init__", "__main__"}
+FREE = {"assembly", "sweeping", "comparing", "cli", "__init__", "__main__"}
 
 
 def part_of(path: Path) -> str:
