@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -47,15 +48,17 @@ def width_of(table: Table) -> int:
 
 
 def shown(figure: Figure) -> str:
-    """The mean, and where there is one the spread to as many digits."""
-    mean = number(figure.mean)
+    """The mean, and where there is one the spread: to two digits of it, unless four of the mean are fewer."""
+    text = number(figure.mean)
     if figure.spread is None:
-        return mean
-    decimals = len(mean.partition(".")[2]) if "e" not in mean else 0
-    spread = f"{figure.spread:,.{decimals}f}"
-    # A spread that these digits do not show is not none.
-    hidden = "e" in mean or (figure.spread and not float(spread.replace(",", "")))
-    return f"{mean} +- {figure.spread:.1g}" if hidden else f"{mean} +- {spread}"
+        return text
+    if "e" in text or not figure.spread:
+        return f"{text} +- {figure.spread:.2g}"
+    needed = max(0, 1 - math.floor(math.log10(figure.spread)))
+    decimals = min(needed, len(text.partition(".")[2]))
+    # A spread that so many decimals do not show is not none.
+    spread = f"{figure.spread:,.{decimals}f}" if figure.spread >= 10.0**-decimals else f"{figure.spread:.1g}"
+    return f"{figure.mean:,.{decimals}f} +- {spread}"
 
 
 def _names(comparison: Comparison) -> Column:
@@ -113,29 +116,21 @@ def _numbers(comparison: Comparison) -> list[Text]:
     return [*(Text(str(place)) for place in range(1, len(comparison.rows) + 1)), *_floor_cell(comparison, FLOOR)]
 
 
-def _empty(comparison: Comparison) -> Table:
-    title = (
-        f"The {comparison.checkpoint} checkpoint of each run"
-        if any("/" not in name for name in comparison.figures)
-        else None
-    )
-    return Table(header_style="bold", title=title, title_justify="left", title_style="italic")
-
-
 def _upright(columns: Sequence[Column], comparison: Comparison) -> Table:
     """A line a run."""
-    table = _empty(comparison)
+    table = Table(header_style="bold")
     for column in columns:
         table.add_column(_heading(column), justify="right" if column.numeric else "left", no_wrap=True)
-    lines = list(zip(*(column.cells for column in columns), strict=True))
-    for place, line in enumerate(lines):
-        table.add_row(*line, end_section=place == len(comparison.rows) - 1)
+    for place, line in enumerate(zip(*(column.cells for column in columns), strict=True)):
+        # Where nothing is known of real data, nothing is said of it.
+        if place < len(comparison.rows) or any(cell.plain for cell in line[1:]):
+            table.add_row(*line, end_section=place == len(comparison.rows) - 1)
     return table
 
 
 def _turned(heads: Sequence[Text], columns: Sequence[Column], comparison: Comparison) -> Table:
     """A column a run."""
-    table = _empty(comparison)
+    table = Table(header_style="bold")
     table.add_column("")
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)

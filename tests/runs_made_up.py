@@ -25,19 +25,25 @@ def make_run(folder: Path, *overrides: str, **facts: Any) -> Path:
     return folder
 
 
+def part_of(name: str) -> str:
+    """The measure that a figure is from."""
+    return "score" if name.startswith("negative") else "samples"
+
+
 def evaluate(run: Path, figures: Figures, *, best: Figures | None = None, **changed: Any) -> Path:
-    """Its evaluation.json: these figures of one measure, and its protocol with what is changed."""
+    """Its evaluation.json: these figures of two measures, and their protocol with what is changed."""
 
     def section(those: Figures) -> dict[str, Any]:
         entries = {
-            name: {"mean": mean, "spread": spread, "floor": floor, "better": None, "part": "samples"}
+            name: {"mean": mean, "spread": spread, "floor": floor, "better": None, "part": part_of(name)}
             for name, (mean, spread, floor) in those.items()
         }
         step = changed.pop("step", 100)
         return {"step": step, "checkpoint": "0" * 16, "weights": "live", "figures": entries, "notes": []}
 
     last, data = section(figures), {key: changed.pop(key) for key in list(changed) if key in ("fingerprint", "split")}
-    whole = {"genlab": "0.1", "run": str(run), "name": "x", "data": DATA | data, "parts": {"samples": PART | changed}}
+    parts = {"samples": PART | changed, "score": {"count": 2000} | changed}
+    whole = {"genlab": "0.1", "run": str(run), "name": "x", "data": DATA | data, "parts": parts}
     whole |= {"last": last, "best": section(best) if best else None}
     (run / "evaluation.json").write_text(json.dumps(whole))
     return run

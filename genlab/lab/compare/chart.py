@@ -44,7 +44,7 @@ def figures(comparison: Comparison) -> Chart | None:
 
 
 def effects(comparison: Comparison) -> Chart | None:
-    """A panel for each pair of a setting and a main figure; nothing where no setting but the seed differs."""
+    """A panel for each setting and main figure, with all runs and their means; none where only the seed differs."""
     pairs = {
         setting: [name for name in _main(comparison) if len(_points(comparison, setting, name)) > 1]
         for setting in comparison.settings
@@ -54,7 +54,8 @@ def effects(comparison: Comparison) -> Chart | None:
     settings = [setting for setting, those in pairs.items() if those]
     if not settings:
         return None
-    chart, grid = _panels(len(settings), len(names), left=0.75, height=1.9, gap=0.75, foot=0.75)
+    foot = 0.6 if any(_tilted(comparison, setting) for setting in settings) else 0.1
+    chart, grid = _panels(len(settings), len(names), left=0.75, height=1.9, gap=0.75, foot=foot)
     for panels, setting in zip(grid, settings, strict=True):
         for panel, name in zip(panels, names, strict=True):
             if name in pairs[setting]:
@@ -116,7 +117,9 @@ def _draw_figure(panel: Axes, comparison: Comparison, name: str, places: Sequenc
 def _dress(panel: Axes, comparison: Comparison, name: str) -> None:
     """Name the figure and which way it is better."""
     way = direction(name)
-    below = "not comparable" if name in comparison.mixed else f"{way} is better" if way else ""
+    below = f"{way} is better" if way else ""
+    if name in comparison.mixed | comparison.doubtful:
+        below = "not comparable" if name in comparison.mixed else "may not compare"
     panel.set_title(f"{_short(name)}\n{below}", fontsize=8.5)
     panel.tick_params(labelsize=8)
     panel.set_axisbelow(True)
@@ -174,18 +177,33 @@ def _draw_effect(panel: Axes, comparison: Comparison, setting: str, name: str) -
     order = sorted(points, key=lambda value: places[value])
     for value, means in points.items():
         panel.plot([places[value]] * len(means), means, "o", color=_POINT, alpha=0.45, markersize=4)
-    panel.plot([places[value] for value in order], [mean(points[value]) for value in order], "-", color=_BEST)
+    # Between names there is nothing, so no line leads from one to the next.
+    line = {"linestyle": "-"} if numbers else {"linestyle": "", "marker": "_", "markersize": 22, "markeredgewidth": 2}
+    panel.plot([places[value] for value in order], [mean(points[value]) for value in order], color=_BEST, **line)
     _scale(panel, "y", [value for means in points.values() for value in means])
     _dress(panel, comparison, name)
     panel.set_xlabel(setting, fontsize=8.5)
     if not numbers:
-        wrapped = ["\n".join(textwrap.wrap(value, 18)) or " " for value in order]
-        tilted = len(order) * max(len(value) for value in order) * _LETTER > _PANEL
-        panel.set_xticks([places[value] for value in order], wrapped)
-        panel.tick_params(axis="x", labelrotation=30 if tilted else 0)
-        panel.margins(x=0.15)
+        tilted = _tilted(comparison, setting)
+        panel.set_xticks([places[value] for value in order], [_cut(value) for value in order])
+        if tilted:
+            panel.tick_params(axis="x", labelrotation=25, labelsize=7)
+            for label in panel.get_xticklabels():
+                label.set(horizontalalignment="right", rotation_mode="anchor")
+        panel.margins(x=0.25)
     elif _spans(list(places.values())) or len(order) <= 6:
         _at_values(panel, places)
+
+
+def _tilted(comparison: Comparison, setting: str) -> bool:
+    """Whether the names of the values take more room than there is below a panel."""
+    values = {_cut(text(row.settings[setting])) for row in comparison.rows if setting in row.settings}
+    return not _as_numbers(comparison, setting) and sum(len(value) + 3 for value in values) * _LETTER > 1.2 * _PANEL
+
+
+def _cut(value: str, most: int = 16) -> str:
+    """The end of a long value, by which paths differ."""
+    return value if len(value) <= most else f"...{value[3 - most :]}"
 
 
 def _at_values(panel: Axes, places: dict[str, float]) -> None:

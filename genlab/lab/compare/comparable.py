@@ -1,6 +1,6 @@
 """Which figures of several runs cannot be held against each other, because they were measured in different ways."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from genlab.lab.compare.measured import Aspect, Measured
 
@@ -11,7 +11,7 @@ _WORDS = {
     "number of images in it": "the number of images in the split",
 }
 
-Difference = tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...]
+Difference = dict[str, dict[str, list[str]]]
 """Each aspect that is not the same everywhere, with its values and whose they are."""
 
 
@@ -22,11 +22,18 @@ def mixed(measured: Mapping[str, Measured]) -> frozenset[str]:
 
 def sentences(measured: Mapping[str, Measured]) -> list[str]:
     """Which figures do not compare and why, those with the same reason together."""
-    alike: dict[Difference, list[str]] = {}
+    alike: dict[str, tuple[list[str], Difference]] = {}
     for name in _names(measured):
         if difference := _difference(name, measured):
-            alike.setdefault(difference, []).append(name)
-    said = [f"Not comparable: {', '.join(names)}. {_reason(why)}" for why, names in alike.items()]
+            # Not every run has every figure: the same values are the same reason.
+            same = str({aspect: list(values) for aspect, values in difference.items()})
+            names, reason = alike.setdefault(same, ([], difference))
+            names.append(name)
+            for aspect, values in difference.items():
+                for value, runs in values.items():
+                    known = reason[aspect][value]
+                    known += [run for run in runs if run not in known]
+    said = [f"Not comparable: {', '.join(names)}. {_reason(reason)}" for names, reason in alike.values()]
     return [*said, *_other_versions(measured)]
 
 
@@ -36,26 +43,26 @@ def _names(measured: Mapping[str, Measured]) -> list[str]:
 
 def _difference(name: str, measured: Mapping[str, Measured]) -> Difference:
     ways = {run: found.aspects[name] for run, found in measured.items() if name in found.figures}
-    found = []
+    found: Difference = {}
     for aspect in dict.fromkeys(aspect for way in ways.values() for aspect in way):
         values: dict[Aspect, list[str]] = {}
         for run, way in ways.items():
             values.setdefault(way.get(aspect, Aspect("", "not said")), []).append(run)
         if len(values) > 1:
-            found.append((aspect, tuple((value.shown, tuple(whose)) for value, whose in values.items())))
-    return tuple(found)
+            found[aspect] = {value.shown: runs for value, runs in values.items()}
+    return found
 
 
 def _reason(difference: Difference) -> str:
     parts = []
-    for aspect, values in difference:
-        whose = "; ".join(f"{shown} for {_listed(names)}" for shown, names in values)
+    for aspect, values in difference.items():
+        whose = "; ".join(f"{shown} for {_listed(runs)}" for shown, runs in values.items())
         parts.append(f"{_WORDS.get(aspect, f'the {aspect}')} ({whose})")
     return f"What differs is {' and '.join(parts)}."
 
 
-def _listed(names: tuple[str, ...], most: int = 3) -> str:
-    return ", ".join(names) if len(names) <= most + 1 else f"{', '.join(names[:most])} and {len(names) - most} more"
+def _listed(runs: Sequence[str], most: int = 3) -> str:
+    return ", ".join(runs) if len(runs) <= most + 1 else f"{', '.join(runs[:most])} and {len(runs) - most} more"
 
 
 def _other_versions(measured: Mapping[str, Measured]) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO, NamedTuple
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from genlab.density import density
@@ -18,7 +18,7 @@ ROWS, COLUMNS, POINTS = 4, 8, 4096
 # In pixels: the side of a cell at which images are enlarged to, and that of the largest.
 _CELL, _LARGEST, _PLOT = 40, 96, 256
 _GAP, _BETWEEN, _LINE, _WIDEST = 2, 16, 16, 1800
-_INK, _GROUND = (30, 30, 30), (255, 255, 255)
+_INK, _EDGE, _GROUND = (30, 30, 30), (200, 200, 200), (255, 255, 255)
 
 
 class Panel(NamedTuple):
@@ -61,7 +61,7 @@ def sheet(panels: Sequence[Panel]) -> Image.Image:
     for number, (lines, (_, tile)) in enumerate(zip(labels, tiles, strict=True)):
         left, top = _BETWEEN + number % across * (width + _BETWEEN), _BETWEEN + number // across * (height + _BETWEEN)
         for place, line in enumerate(lines):
-            pen.text((left, top + place * _LINE), line, _INK, font)
+            pen.text((left, top + head - 4 - (len(lines) - place) * _LINE), line, _INK, font)
         whole.paste(tile, (left, top + head))
     return whole
 
@@ -108,7 +108,8 @@ def _plot(panel: Panel, every: Sequence[Tensor]) -> Image.Image:
     """Where the points lie, in the same window for all runs."""
     alike = torch.cat([points for points in every if points.shape[1] == panel.samples.shape[3]])
     greys = density(panel.samples.flatten(1), alike.min(), alike.max(), _PLOT)
-    return Image.fromarray(greys.mul(255).to(torch.uint8).numpy()).convert("RGB")
+    plot = Image.fromarray(greys.mul(255).to(torch.uint8).numpy()).convert("RGB")
+    return ImageOps.expand(plot, border=1, fill=_EDGE)
 
 
 def _lines(label: str, width: int) -> list[str]:
