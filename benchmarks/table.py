@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 
-from genlab import assembly, config, report
+from genlab import assembly, config
+from genlab.comparison_tables import shown
 from genlab.evaluating import evaluate
+from genlab.evaluation.figures import Figure
 from genlab.lab.bench import Asked
 from genlab.run import OUTPUTS, Run
 from genlab.training.console import Console, clock, number
@@ -71,7 +73,18 @@ def table(names: list[str], root: str) -> None:
         there = trained(name, [*RECIPES[name], f"data.root={root}"])
         figures = measured(there)
         budget = f"{there.facts['step']:,} steps, {clock(there.facts['seconds'])}"
-        lines.append((name, [budget, *(report.spread(figures[key]) if key in figures else "" for key in COLUMNS)]))
+        lines.append(
+            (
+                name,
+                [
+                    budget,
+                    *(
+                        shown(Figure(figures[key]["mean"], figures[key]["spread"])) if key in figures else ""
+                        for key in COLUMNS
+                    ),
+                ],
+            )
+        )
     row("model", ["trained for", *COLUMNS])
     row("---", ["---"] * (len(COLUMNS) + 1))
     for name, cells in lines:

@@ -30,6 +30,21 @@ class Shown(StrEnum):
     job = "job"
 
 
+class Format(StrEnum):
+    """What `genlab compare` prints."""
+
+    text = "text"
+    csv = "csv"
+    json = "json"
+
+
+class Which(StrEnum):
+    """The checkpoint that figures are of."""
+
+    last = "last"
+    best = "best"
+
+
 def _complete_override(context: typer.Context, incomplete: str) -> list[str]:
     from genlab.overrides import complete
 
@@ -96,14 +111,6 @@ FeaturesName = Annotated[
     ),
 ]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
-RunNames = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="RUN...",
-        help="Folders, `latest`, or names such as vae-fashion-mini; a sweep's folder stands for all of its runs.",
-        autocompletion=_complete_run,
-    ),
-]
 Embedding = Annotated[
     str | None,
     typer.Option(
@@ -130,3 +137,24 @@ Only = Annotated[
 DataPlace = Annotated[
     Path | None, typer.Option("--data", metavar="FOLDER", help="Where the data is now, if it has moved.")
 ]
+Runs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN...|SWEEP",
+        help="Folders of runs, folders that hold runs, `latest`, or names such as vae-fashion-mini.",
+        show_default=False,
+        autocompletion=_complete_run,
+    ),
+]
+SortBy = Annotated[
+    str | None, typer.Option("--sort", metavar="FIGURE", help="The figure or cost whose best run comes first.")
+]
+FigureNames = Annotated[
+    str, typer.Option("--figures", metavar="NAME,...", help="The figures and costs that are shown; all unless told.")
+]
+Checkpoint = Annotated[Which, typer.Option("--checkpoint", help="Which checkpoint's figures are compared.")]
+ComparisonFolder = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Where the files go; a new folder in outputs/comparisons unless told."),
+]
+Printed = Annotated[Format, typer.Option("--format", help="What is printed; the files are written all the same.")]

@@ -81,7 +81,7 @@ def resume(
 
 @app.command()
 def evaluate(
-    names: arguments.RunNames,
+    runs: arguments.Runs,
     features: arguments.Embedding = None,
     count: arguments.Count = 10_000,
     importance: arguments.Importance = 50,
@@ -92,9 +92,9 @@ def evaluate(
     device: arguments.DeviceName = "auto",
 ) -> None:
     """Measure runs on test images, by all that their models can do: genlab evaluate latest"""
-    from genlab.run import found_all
+    from genlab.run import meant
 
-    found = found_all(names)
+    found = meant(runs)
     from genlab import evaluating, report
     from genlab.lab.bench import Asked
     from genlab.training.engine import choose_device
@@ -108,7 +108,7 @@ def evaluate(
 
     evaluating.evaluate(found, asked, choose_device(device), data, _console(), tell)
     if len(found) > 1:
-        print(f"Next:\n  genlab compare {shlex.join(names)}")
+        print(f"Next:\n  genlab compare {shlex.join(runs)}")
 
 
 @app.command()
@@ -151,6 +151,22 @@ def upscale(
     else:
         bad = work.enlarge(wanted)
     lab.settle(len(wanted), bad, "measured" if measure else "enlarged")
+
+
+@app.command()
+def compare(
+    runs: arguments.Runs,
+    sort: arguments.SortBy = None,
+    figures: arguments.FigureNames = "",
+    checkpoint: arguments.Checkpoint = arguments.Which.last,
+    out: arguments.ComparisonFolder = None,
+    form: arguments.Printed = arguments.Format.text,
+) -> None:
+    """Hold runs against each other: settings that differ, figures, cost, samples of equal noise."""
+    from genlab import comparing
+
+    names = [name.strip() for name in figures.split(",") if name.strip()]
+    comparing.compare(runs, checkpoint=checkpoint.value, by=sort, figures=names, out=out, form=form.value)
 
 
 @app.command("list")

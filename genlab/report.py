@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from genlab.comparison_tables import shown
+from genlab.evaluation.figures import Figure
 from genlab.registry import ConfigError, schema
 from genlab.run import Run
 from genlab.training.console import clock, number
@@ -96,14 +98,9 @@ def evaluation_table(record: Mapping[str, Any]) -> Table:
         before = figure["part"]
         both = [figure, *([other["figures"].get(name)] if other else [])]
         floor = figure["floor"]
-        row = [spread(each) if each else "" for each in both]
+        row = [shown(Figure(each["mean"], each["spread"])) if each else "" for each in both]
         table.add_row(name, figure["better"] or "", *row, "" if floor is None else number(floor))
     return table
-
-
-def spread(figure: Mapping[str, Any]) -> str:
-    """A figure and its deviation over the draws."""
-    return number(figure["mean"]) + ("" if figure["spread"] is None else f" ± {figure['spread']:.1g}")
 
 
 def _protocol(record: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,14 +91,14 @@ def make(path: Path | None, name: str) -> Run:
         if path:
             path.mkdir(parents=True, exist_ok=True)
             return Run(path)
-        folder = OUTPUTS / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return Run(_dated(folder))
+        return Run(dated(OUTPUTS / name))
     except OSError as error:
         raise ConfigError(f"The run's folder cannot be made: {error.strerror}: {error.filename}") from None
 
 
-def _dated(folder: Path) -> Path:
+def dated(folder: Path) -> Path:
+    """A new folder in this one, called by the time, that nobody else has."""
+    folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     number = 1
     while True:
@@ -160,11 +160,14 @@ def find(name: str) -> Run:
     raise ConfigError(f"There is no run {name!r}. {suggestion(name, names)}{there}")
 
 
-def found_all(names: list[str]) -> list[Run]:
-    """The runs that a person means by several names, each once; a folder that holds runs stands for all of them."""
+def meant(names: Sequence[str]) -> list[Run]:
+    """The runs that are named, and all that are below a folder which is itself no run; each once."""
     found: dict[Path, Run] = {}
     for name in names:
         folder = Path(name).expanduser()
-        below = runs(folder) if folder.is_dir() and not (folder / "run.json").exists() else []
-        found |= {there.path.resolve(): there for there in below or [find(name)]}
+        inside = runs(folder) if folder.is_dir() and not (folder / "run.json").exists() else []
+        if folder.is_dir() and not inside and not (folder / "run.json").exists():
+            raise ConfigError(f"There are no runs in {folder}.")
+        for run in inside or [find(name)]:
+            found.setdefault(run.path.resolve(), run)
     return list(found.values())

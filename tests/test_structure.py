@@ -32,10 +32,11 @@ MAY_IMPORT = {
     "start": {"registry", "game", "config", "training"},
     "arguments": {"overrides", "run"},
     "overrides": {"registry", "config"},
-    "report": {"registry", "data", "training", "run", "overrides"},
+    "comparison_tables": {"evaluation", "lab", "training"},
+    "report": {"registry", "data", "evaluation", "training", "run", "overrides", "comparison_tables"},
 }
 # What brings the parts together.
-FREE = {"assembly", "sweeping", "cli", "__init__", "__main__"}
+FREE = {"assembly", "sweeping", "evaluating", "comparing", "cli", "__init__", "__main__"}
 
 
 def part_of(path: Path) -> str:

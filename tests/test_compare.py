@@ -1,0 +1,412 @@
+"""Runs beside each other: what differs is found, the better comes first, and what does not compare is said."""
+
+import csv
+import io
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genlab import assembly, comparing
+from genlab.comparison_tables import shown, tables, width_of
+from genlab.evaluation.figures import Figure
+from genlab.game import Model
+from genlab.lab.compare import chart, samples
+from genlab.lab.compare.comparison import Comparison, compared, meant
+from genlab.registry import ConfigError
+from tests.program import TINY, assert_refused, genlab
+from tests.runs_made_up import evaluate, make_run
+
+SPREAD = {"FD-classifier": (20.25, 0.5, 1.5), "PSNR": (18.125, None, None)}
+
+
+def comparison(*runs: Path, checkpoint: str = "last") -> Comparison:
+    return compared(meant([str(run) for run in runs]), comparing._asked, checkpoint)
+
+
+def order(found: Comparison) -> list[str]:
+    return [row.name for row in found.rows]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Eight runs: two values of beta, two of a rate, two seeds; FD is 10 beta + seed, PSNR 20 - beta."""
+    for beta, rate, seed in itertools.product((1, 4), (0.001, 0.01), (0, 1)):
+        settings = [f"model.beta={beta}", f"model.players.model.rate={rate}", f"seed={seed}"]
+        run = make_run(tmp_path / "sweep" / ",".join(settings), *settings, seconds=10.0 * beta)
+        figures = {"FD-classifier": (10.0 * beta + seed, 0.5, 2.0), "PSNR": (20.0 - beta, None, None)}
+        evaluate(run, figures | {"negative_elbo": (240.0 + beta, None, None)})
+    return tmp_path / "sweep"
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> list[Path]:
+    """Two runs that differ in their seed alone, measured alike."""
+    return [evaluate(make_run(tmp_path / str(seed), f"seed={seed}"), SPREAD) for seed in (0, 1)]
+
+
+def test_only_what_was_chosen_differs(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / model, f"model={model}", "trainer.epochs=3") for model in ("vae", "dcgan", "ae")]
+    assert comparison(*runs).settings == ["model"]
+
+
+def test_what_deviates_from_a_recipe_was_chosen(tmp_path: Path) -> None:
+    one = make_run(tmp_path / "one", "model=vae", "model.latent_dim=7", "run=x", "device=cpu")
+    two = make_run(tmp_path / "two", "model=dcgan", "model.network=dcgan-small", "seed=3")
+    found = comparison(one, two)
+    assert found.settings == ["model", "model.network", "model.latent_dim", "seed"]
+    assert [row.settings for row in found.rows] == [
+        {"model": "vae", "model.network": "mlp", "model.latent_dim": 7, "seed": 0},
+        {"model": "dcgan", "model.network": "dcgan-small", "model.latent_dim": 100, "seed": 3},
+    ]
+
+
+def test_what_differs_within_a_recipe_that_is_gone_was_chosen(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / str(dim), f"model.latent_dim={dim}") for dim in (2, 3)]
+    for run in runs:
+        (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("name: vae", "name: mine"))
+    assert comparison(*runs).settings == ["model.latent_dim"]
+    other = make_run(tmp_path / "other", "model.beta=2")
+    assert comparison(runs[0], other).settings == ["model", "model.beta"]
+
+
+def test_the_best_comes_first_whichever_way_that_is(sweep: Path) -> None:
+    found = comparison(sweep)
+    assert [row.figures["FD-classifier"].mean for row in found.sorted("FD-classifier").rows] == [
+        *(10, 10, 11, 11, 40, 40, 41, 41)
+    ]
+    assert [row.figures["PSNR"].mean for row in found.sorted("PSNR").rows] == [19] * 4 + [16] * 4
+    assert [row.cost["seconds"] for row in found.sorted("seconds").rows] == [10] * 4 + [40] * 4
+    assert set(order(found.sorted("device"))) == set(order(found))
+
+
+def test_losses_come_lowest_first_and_runs_without_the_figure_last(tmp_path: Path) -> None:
+    losses = {"a": {"loss": 3.0}, "b": {}, "c": {"loss": 1.0}, "d": {"loss": float("nan")}, "e": {"loss": -2.0}}
+    runs = [make_run(tmp_path / name, validation=loss) for name, loss in losses.items()]
+    assert order(comparison(*runs).sorted("validation/loss")) == ["e", "c", "a", "b", "d"]
+
+
+@pytest.mark.parametrize("option", ["--sort", "--figures"])
+def test_an_unknown_figure_is_named_with_the_nearest(pair: list[Path], option: str) -> None:
+    done = genlab(pair[0].parent, "compare", "0", "1", option, "FD-clasifier")
+    assert_refused(done, "No figure is called 'FD-clasifier'. Did you mean 'FD-classifier'? Known: FD-classifier, PSNR")
+    assert not (pair[0].parent / "outputs").exists()
+
+
+def test_figures_choose_the_columns_and_their_order(pair: list[Path]) -> None:
+    found = comparison(*pair).only(["seconds", "PSNR", "test/loss"])
+    assert (found.figures, found.costs) == (["PSNR", "test/loss"], ["seconds"])
+
+
+def test_a_sweep_stands_for_its_runs_and_none_is_taken_twice(sweep: Path) -> None:
+    one = next(sweep.iterdir())
+    assert len(meant([str(sweep)])) == len(meant([str(one), str(sweep), str(one)])) == 8
+    (sweep / "empty").mkdir()
+    with pytest.raises(ConfigError, match="There are no runs in .*empty."):
+        meant([str(sweep / "empty")])
+    assert_refused(genlab(sweep, "compare", "nowhere"), "There is no run 'nowhere'. ")
+
+
+def test_the_csv_holds_the_same_numbers(sweep: Path) -> None:
+    done = genlab(sweep, "compare", ".", "--format", "csv", "--sort", "PSNR")
+    assert done.returncode == 0, done.stderr
+    lines = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert len(lines) == 8
+    for line in lines:
+        beta, seed = float(line["model.beta"]), float(line["seed"])
+        numbers = {name: float(line[name]) for name in ("FD-classifier", "FD-classifier spread", "PSNR", "seconds")}
+        assert list(numbers.values()) == [10 * beta + seed, 0.5, 20 - beta, 10 * beta]
+        assert float(line["FD-classifier floor"]) == 2.0
+        assert Path(line["path"]).is_dir()
+    assert "PSNR spread" not in lines[0]
+    assert [float(line["PSNR"]) for line in lines] == [19] * 4 + [16] * 4
+
+
+def test_the_json_holds_the_same_numbers_and_what_is_to_be_known(sweep: Path) -> None:
+    found = json.loads(genlab(sweep, "compare", ".", "--format", "json").stdout)
+    assert found["figures"]["FD-classifier"] == {"better": "lower", "comparable": True}
+    for run in found["runs"]:
+        assert run["figures"]["FD-classifier"] == {
+            "mean": 10 * run["settings"]["model.beta"] + run["settings"]["seed"],
+            "spread": 0.5,
+            "floor": 2.0,
+        }
+        assert run["cost"]["images/s"] == 1000
+    assert any("model.beta changes what these mean" in note for note in found["notes"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"fingerprint": "f" * 16}, "the data (fashion-mini, fingerprint 0123456789abcdef for 0; fashion-mini, finger"),
+        ({"split": "validation"}, "the split (test for 0; validation for 1)"),
+        ({"count": 500}, "how many were measured (2000 for 0; 500 for 1)"),
+        ({"digest": "0" * 16}, "the weights of the features (fedcba9876543210 for 0; 0000000000000000 for 1)"),
+        ({"seeds": [0]}, "the seeds (0, 1, 2 for 0; 0 for 1)"),
+        ({"neighbours": 5}, "the neighbours (not said for 0; 5 for 1)"),
+    ],
+)
+def test_figures_of_other_protocols_are_said_not_to_compare(pair: list[Path], changed: Any, why: str) -> None:
+    evaluate(pair[1], SPREAD, **changed)
+    found = comparison(*pair)
+    said = [note for note in found.notes if note.startswith("Not comparable: FD-classifier, PSNR. ")]
+    assert len(said) == 1
+    assert why in said[0]
+    assert {"FD-classifier", "PSNR"} <= found.mixed
+    assert found.best("FD-classifier") is None
+
+
+def test_figures_of_one_protocol_compare(pair: list[Path]) -> None:
+    found = comparison(*pair)
+    assert found.notes == []
+    assert not found.mixed
+    assert found.best("FD-classifier") == 20.25
+    assert found.floor("FD-classifier") == 1.5
+
+
+def test_other_versions_of_a_library_are_said_and_nothing_more(pair: list[Path]) -> None:
+    for run, version in zip(pair, ("2.12", "2.13"), strict=True):
+        evaluate(run, SPREAD, versions={"torch": version})
+    found = comparison(*pair)
+    assert found.notes == ["Measured by different versions of torch (2.12, 2.13); the last digits may be due to that."]
+    assert not found.mixed
+
+
+def test_losses_on_other_data_or_of_another_kind_are_not_held_against_each_other(tmp_path: Path) -> None:
+    one, two = make_run(tmp_path / "one"), make_run(tmp_path / "two", fingerprint="f" * 16)
+    three = make_run(tmp_path / "three", "model.beta=3")
+    assert comparison(one, two).mixed == {"validation/loss", "test/loss"}
+    assert comparison(one, three).best("test/loss") is None
+    other = make_run(tmp_path / "other", "model.network.hidden=[8]", test={"loss": 9.0})
+    assert comparison(one, other).best("test/loss") == 2.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"last": {"figures": {"FD": 3}}, "data": {}, "parts": {}}', '{"last": null, "data": {}}']
+    + ['{"last": {"figures": {"FD": {"mean": NaN}}}, "data": {}, "parts": {}}'],
+)
+def test_the_runs_own_figures_serve_where_an_evaluation_is_damaged(pair: list[Path], text: str) -> None:
+    (pair[0] / "evaluation.json").write_text(text)
+    found = comparison(*pair)
+    assert set(found.rows[0].figures) == {"validation/loss", "test/loss"}
+    assert set(found.rows[1].figures) > set(SPREAD)
+    assert any("The evaluation.json of 0 cannot be read (" in note for note in found.notes)
+
+
+def test_a_run_that_was_not_evaluated_or_not_finished_is_named(tmp_path: Path) -> None:
+    found = comparison(make_run(tmp_path / "one"), make_run(tmp_path / "two", "seed=1", state="stopped"))
+    assert any("known of all 2 runs; `genlab evaluate RUN...` adds to it." in note for note in found.notes)
+    assert "Not finished (stopped): two." in found.notes
+
+
+def test_an_evaluation_that_training_has_left_behind_is_named(pair: list[Path]) -> None:
+    evaluate(pair[1], SPREAD, step=50)
+    assert "Evaluated at step 50, and the last checkpoint is of step 100 now: 1." in comparison(*pair).notes
+
+
+def test_the_best_checkpoint_is_shown_where_it_was_kept_and_else_the_last(tmp_path: Path) -> None:
+    kept = make_run(tmp_path / "kept", best={"step": 60, "figure": "loss", "value": 1.25})
+    evaluate(kept, SPREAD, best={"PSNR": (30.0, None, None)})
+    found = comparison(kept, evaluate(make_run(tmp_path / "none"), SPREAD), checkpoint="best")
+    one, two = ({name: figure.mean for name, figure in row.figures.items()} for row in found.rows)
+    assert one == {"PSNR": 30.0, "validation/loss": 1.25}
+    assert two == {"FD-classifier": 20.25, "PSNR": 18.125, "validation/loss": 2.0, "test/loss": 2.5}
+    assert [row.measured.checkpoint for row in found.rows] == ["best", "last"]
+    assert "No best checkpoint was kept or measured of none; the last stands." in found.notes
+
+
+def test_seconds_that_leave_out_what_came_before_a_resumption_are_named(tmp_path: Path) -> None:
+    whole = make_run(tmp_path / "whole", step=1000, seconds=128.0, images_per_second=1000)
+    part = make_run(tmp_path / "part", "seed=1", step=1000, seconds=64.0, images_per_second=1000)
+    assert [note for note in comparison(whole, part).notes if "seconds" in note] == [
+        "The seconds are of the last part alone of what was stopped and resumed: part."
+    ]
+
+
+def test_settings_that_change_together_are_named(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / f"{n}", f"model.beta={n}", f"model.latent_dim={10 * n}") for n in (1, 2)]
+    assert any("model.latent_dim and model.beta change together" in note for note in comparison(*runs).notes)
+
+
+def test_what_cannot_be_read_of_a_config_is_said_and_the_figures_stand(pair: list[Path]) -> None:
+    (pair[0] / "config.yaml").write_text("- no settings")
+    found = comparison(*pair)
+    assert any(note.startswith("The settings of ") for note in found.notes)
+    assert all("PSNR" in row.figures for row in found.rows)
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [
+        (Figure(243.14159), "243.1"),
+        (Figure(15.104, 0.8), "15.10 +- 0.80"),
+        (Figure(0.73692, 0.0141), "0.737 +- 0.014"),
+        (Figure(243.14159, 0.0012), "243.1 +- 0.001"),
+        (Figure(15.0, 0.0), "15.00 +- 0"),
+        (Figure(12345.0, 55.0), "12,345 +- 55"),
+    ],
+)
+def test_a_spread_is_told_to_two_digits_and_never_hidden(figure: Figure, text: str) -> None:
+    assert shown(figure) == text
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_every_cell_is_whole_in_a_terminal_of_any_width(sweep: Path, width: int) -> None:
+    for found in (comparison(sweep), comparison(*list(sweep.iterdir())[:2])):
+        parts = tables(found, width)
+        assert all(width_of(part) <= width for part in parts)
+        cells = [str(cell) for part in parts for column in part.columns for cell in [column.header, *column.cells]]
+        for name in [*found.settings, *found.figures, "images/s"]:
+            assert any(cell.split("\n")[0].split(" (")[0] == name for cell in cells), name
+        for row in found.rows:
+            assert row.name in cells
+
+
+def test_on_a_pipe_a_run_is_one_line(sweep: Path) -> None:
+    said = genlab(sweep, "compare", ".").stdout
+    for folder in sweep.iterdir():
+        if folder.name != "outputs":
+            assert sum(folder.name in line for line in said.splitlines()) == 1
+    assert any("real data" in line and "2.000" in line for line in said.splitlines())
+
+
+def test_there_is_a_panel_for_every_figure_with_a_point_for_every_run(sweep: Path) -> None:
+    found = comparison(sweep)
+    drawn = chart.figures(found)
+    assert drawn
+    assert [panel.get_title().split("\n")[0] for panel in drawn.axes] == found.figures
+    for panel in drawn.axes:
+        assert len(panel.containers) == 8
+    assert [label.get_text() for label in drawn.axes[0].get_yticklabels()] == [row.label for row in found.rows]
+    assert found.rows[0].label == "rate 0.001, beta 1, seed 0"
+
+
+def test_no_label_lies_on_another_with_many_runs_of_long_names(tmp_path: Path) -> None:
+    hidden = ",".join(["128"] * 9)
+    runs = [make_run(tmp_path / f"{n:02}{'x' * 70}", f"model.network.hidden=[{hidden},{n}]") for n in range(30)]
+    drawn = chart.figures(comparison(*runs))
+    assert drawn
+    renderer = drawn.canvas.get_renderer()  # type: ignore[attr-defined]
+    boxes = [label.get_window_extent(renderer) for label in drawn.axes[0].get_yticklabels()]
+    assert all(above.y0 >= below.y1 for above, below in itertools.pairwise(boxes))
+    assert min(box.x0 for box in boxes) >= 0
+
+
+def test_there_is_a_panel_for_each_swept_setting_and_measure_with_the_means_over_the_rest(sweep: Path) -> None:
+    drawn = chart.effects(comparison(sweep))
+    assert drawn
+    panels = {(panel.get_xlabel(), panel.get_title().split("\n")[0]): panel for panel in drawn.axes}
+    settings = ("model.players.model.rate", "model.beta")
+    assert set(panels) == set(itertools.product(settings, ("FD-classifier", "negative_elbo")))
+    line = panels["model.beta", "FD-classifier"].lines[-1]
+    assert np.allclose(line.get_xydata(), [[1, 10.5], [4, 40.5]])
+    line = panels["model.players.model.rate", "FD-classifier"].lines[-1]
+    assert np.allclose(line.get_ydata(), 25.5)
+
+
+def test_values_that_span_much_are_on_a_logarithmic_axis(tmp_path: Path) -> None:
+    found = comparison(*(make_run(tmp_path / f"{beta}", f"model.beta={beta}") for beta in (0.01, 1, 4)))
+    drawn = chart.effects(found)
+    assert drawn
+    assert [panel.get_xscale() for panel in drawn.axes] == ["log"]
+
+
+def test_nothing_is_drawn_of_effects_where_only_seeds_differ_or_nothing_compares(pair: list[Path]) -> None:
+    assert chart.effects(comparison(*pair)) is None
+    other = make_run(pair[0].parent / "other", "data=digits", fingerprint="f" * 16)
+    assert chart.effects(comparison(pair[0], other)) is None
+
+
+class Echo(Model):
+    """Gives back the noise that it is given, a class brighter than the one before."""
+
+    def __init__(self, classes: int = 0, side: int = 2) -> None:
+        super().__init__()
+        self.classes, self.side = classes, side
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def sample(self, count: int, labels: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        if self.classes:
+            assert labels is not None
+            return (labels.float() / self.classes).view(-1, 1, 1, 1).expand(count, 1, self.side, self.side)
+        return self.noise(count, 1, self.side, self.side, generator=generator).sigmoid()
+
+
+def test_runs_of_equal_weights_make_equal_grids_and_the_classes_come_in_order(pair: list[Path]) -> None:
+    for run in pair:
+        facts = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text(json.dumps(facts | {"abilities": ["sample"]}))
+    panels, left_out = samples.drawn(comparison(*pair).rows, lambda run: Echo())
+    assert left_out == []
+    assert [panel.label for panel in panels] == ["seed 0", "seed 1"]
+    assert torch.equal(panels[0].samples, panels[1].samples)
+    assert panels[0].samples.unique().numel() > 100
+    (panel, _), _ = samples.drawn(comparison(*pair).rows, lambda run: Echo(classes=3))
+    assert (panel.samples[:, 0, 0, 0] * 3).round().tolist() == [number % 3 for number in range(32)]
+
+
+def test_a_model_that_cannot_be_opened_is_named_and_one_that_cannot_sample_passed_over(tmp_path: Path) -> None:
+    unable = make_run(tmp_path / "unable", abilities=["reconstruct"])
+    gone = make_run(tmp_path / "gone", "seed=1", abilities=["sample"])
+    panels, left_out = samples.drawn(comparison(unable, gone).rows, assembly.open_model)
+    assert panels == []
+    assert left_out == [f"There are no samples of gone: {gone} cannot be opened."] or "has no" in left_out[0]
+
+
+def test_the_sheet_shows_each_pixel_below_its_label() -> None:
+    images = torch.linspace(0, 1, 32).view(32, 1, 1, 1).expand(32, 1, 40, 40)
+    sheet = np.asarray(samples.sheet([samples.Panel("one", images), samples.Panel("two", 1 - images)]))[:, :, 0]
+    for number, image in enumerate(images):
+        top, left = 16 + 20 + number // 8 * 42, 16 + number % 8 * 42
+        grey = round(float(image[0, 0, 0]) * 255)
+        assert (sheet[top : top + 40, left : left + 40] == grey).all()
+        assert (sheet[top : top + 40, left + 350 : left + 390] == 255 - grey).all()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of two tiny runs."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = genlab(folder, "train", "-m", "model.beta=1,4", *TINY, "run=outputs/sweep")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_real_runs_are_compared_and_nothing_is_overwritten(trained: Path) -> None:
+    first = genlab(trained, "compare", "outputs/sweep", "--out", "mine")
+    assert first.returncode == 0, first.stderr
+    names = {"table.csv", "table.json", "figures.png", "effects.png", "samples.png"}
+    before = {path.name: path.read_bytes() for path in (trained / "mine").iterdir()}
+    assert set(before) == names
+    for name in names:
+        if name.endswith(".png"):
+            with Image.open(trained / "mine" / name) as picture:
+                assert min(picture.size) > 100
+    again = genlab(
+        trained, "compare", "outputs/sweep", "--out", "mine", "--sort", "test/loss", "--figures", "test/loss"
+    )
+    assert again.returncode == 0, again.stderr
+    assert all((trained / "mine" / name).read_bytes() == content for name, content in before.items())
+    assert (trained / "mine" / "table-2.csv").exists()
+
+
+def test_without_a_folder_of_its_own_each_comparison_gets_a_new_one(trained: Path) -> None:
+    for _ in range(2):
+        done = genlab(trained, "compare", "latest", "--figures", "test/loss", "--format", "csv")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("run,path,checkpoint,step,test/loss\n")
+    folders = list((trained / "outputs" / "comparisons").iterdir())
+    assert len(folders) == 2
+    assert all((folder / "table.csv").read_text() == done.stdout for folder in folders)
+
+
+def test_where_nothing_can_be_written_is_said_before_the_work(trained: Path) -> None:
+    (trained / "file").write_text("mine")
+    assert_refused(genlab(trained, "compare", "latest", "--out", "file/there"), "file/there cannot be written")
