@@ -18,8 +18,9 @@ from genlab.comparison_tables import shown, tables, width_of
 from genlab.evaluation.figures import Figure
 from genlab.game import Model
 from genlab.lab.compare import chart, samples
-from genlab.lab.compare.comparison import Comparison, compared, meant
+from genlab.lab.compare.comparison import Comparison, compared
 from genlab.registry import ConfigError
+from genlab.run import meant
 from tests.program import TINY, assert_refused, genlab
 from tests.runs_made_up import evaluate, make_run
 

@@ -12,7 +12,7 @@ from genlab.lab.compare import comparable
 from genlab.lab.compare.differing import Asked, differing, entangled, labels, values
 from genlab.lab.compare.measured import COSTS, RUNS, Measured, cost, direction, measured
 from genlab.registry import ConfigError, pick
-from genlab.run import Run, find, runs
+from genlab.run import Run
 
 
 @dataclass(frozen=True)
