@@ -30,7 +30,7 @@ def quick(model: Model, images: Images, device: torch.device, embed: Callable[[]
     if isinstance(model, Samples):
         embedding = embed()
         names = [f"{name}-{embedding.name}" for name in _DISTANCES]
-        measures.append((names, _distances(images, embedding)))
+        measures.append((names, _distances(images, embedding, device)))
     if isinstance(model, Reconstructs) and not images.shape.points:
         measures.append((list(_ERRORS), _errors(images, device)))
     if not measures:
@@ -46,8 +46,8 @@ def quick(model: Model, images: Images, device: torch.device, embed: Callable[[]
     return Quick(known, [name for name in known if better(name) == "higher"], measure)
 
 
-def _distances(images: Images, embedding: Embedding) -> Callable[[Model], dict[str, float]]:
-    real = Cloud(reference(images, SPLIT, embedding, COUNT, seed=0))
+def _distances(images: Images, embedding: Embedding, device: torch.device) -> Callable[[Model], dict[str, float]]:
+    real = Cloud(reference(images, SPLIT, embedding, COUNT, seed=0).to(device))
     rows = held_out.chosen(images, SPLIT, COUNT)
     labels = None if images.labels is None else images.labels[rows]
 

@@ -108,7 +108,7 @@ class Bench:
 
     def reference(self, split: str) -> Tensor:
         """The features of the real images of a split."""
-        return reference(self.images, split, self.embedding, self.count, seed=0)
+        return reference(self.images, split, self.embedding, self.count, seed=0).to(self.device)
 
     def batches(self, doing: str, rows: Tensor | None = None, size: int = _AT_ONCE) -> Iterator[Batch]:
         """The images that are measured on, or other rows, and a bar that says how far it has come."""

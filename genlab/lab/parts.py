@@ -71,7 +71,7 @@ def sample(bench: Bench, model: Model) -> Measured | None:
     embedding = bench.embedding
     draws = []
     for seed in range(bench.asked.draws):
-        made = torch.cat([embedding.embed(images).cpu() for images, _ in bench.samples(model, seed)])
+        made = torch.cat([embedding.embed(images) for images, _ in bench.samples(model, seed)])
         draws.append(_named(compared(bench.real, Cloud(made)), embedding.name))
     protocol = {"samples": bench.count, "real_images": bench.count, "draws": len(draws), "features": embedding.name}
     protocol |= {"features_digest": embedding.digest, "features_are": embedding.says, "floor": "training images"}
