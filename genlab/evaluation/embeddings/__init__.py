@@ -8,23 +8,19 @@ import torch
 
 from genlab.data.images import Images
 from genlab.evaluation.classifier import classes_to_learn
-from genlab.evaluation.embeddings.classifier import classifier
-from genlab.evaluation.embeddings.coordinates import coordinates
+from genlab.evaluation.embeddings import classifier, coordinates, inception, lite0, random
 from genlab.evaluation.embeddings.embedding import Embedding
-from genlab.evaluation.embeddings.inception import inception
-from genlab.evaluation.embeddings.lite0 import lite0
-from genlab.evaluation.embeddings.random import random
 from genlab.registry import ConfigError, pick
 from genlab.training.console import Console
 
 __all__ = ["EMBEDDINGS", "Embedding", "embedding_of"]
 
 EMBEDDINGS: dict[str, Callable[..., Embedding]] = {
-    "inception": inception,
-    "classifier": classifier,
-    "random": random,
-    "lite0": lite0,
-    "coordinates": coordinates,
+    "inception": inception.inception,
+    "classifier": classifier.classifier,
+    "random": random.random,
+    "lite0": lite0.lite0,
+    "coordinates": coordinates.coordinates,
 }
 
 
