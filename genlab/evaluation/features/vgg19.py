@@ -1,7 +1,6 @@
 """VGG19 as it learnt ImageNet (Simonyan and Zisserman 2015), by which the papers on super-resolution judge."""
 
 from collections.abc import Mapping
-from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from genlab.data.images import Images
 from genlab.data.vision import torchvision
 from genlab.evaluation.features.layers import check, colour
-from genlab.evaluation.features.weights import read, ways_on
+from genlab.evaluation.features.weights import fetched, read, ways_on
 from genlab.networks.features import Features, freeze
 from genlab.registry import ConfigError
 from genlab.training.console import Console
@@ -81,19 +80,12 @@ def vgg19(
 
 
 def _fetched(console: Console) -> Path:
-    """The file in the folder where torch keeps weights, fetched if it is not there."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
-    if path.exists():
-        return path
-    url: str = torchvision().models.VGG19_Weights.IMAGENET1K_V1.url
-    console.say(f"Fetching the weights of VGG19 ({MEGABYTES} MB) into {path.parent}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=DIGEST, progress=False)
-    except (OSError, RuntimeError, HTTPException) as error:
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        here = f"model.features.weights=FILE, where FILE is {FILE} ({MEGABYTES} MB), fetched elsewhere from {url}"
-        raise ConfigError(
-            f"The weights of VGG19 are not in {path.parent} and could not be fetched: {reason[0]}\n{ways_on(here)}"
-        ) from None
-    return path
+    return fetched(
+        "VGG19",
+        FILE,
+        DIGEST,
+        MEGABYTES,
+        url=lambda: str(torchvision().models.VGG19_Weights.IMAGENET1K_V1.url),
+        ways=lambda file: ways_on(f"model.features.weights=FILE, where {file}"),
+        console=console,
+    )
