@@ -1,4 +1,4 @@
-"""How likely a model finds images, in nats: the ELBO, the importance-weighted bound, and scores as the model has them."""
+"""How likely a model finds images, in nats: the ELBO, the importance-weighted bound, and scores that a model has."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from genlab.evaluation.averages import Averages
+from genlab.evaluation.blocks import at_once
 from genlab.evaluation.noise import noise_of_images
 from genlab.game import Bounds, Scores
 from genlab.registry import ConfigError
 
-# Decoded numbers at once. On a CPU what one block needs must stay in its cache, 1 MiB: twice as much takes 1.3 times
-# as long. Another device wants to be kept busy.
-_AT_ONCE_ON_CPU, _AT_ONCE = 200_000, 2**24
+# Decoded numbers, of which a cache of 1 MiB holds these: twice as many take 1.3 times as long.
+_AT_ONCE = 200_000
 
 
 def _unwatched(count: int) -> None:
@@ -80,7 +80,7 @@ def _bound(
     mean, log_variance = mean.unsqueeze(1), log_variance.unsqueeze(1)
     deviation = (0.5 * log_variance).exp()
     reconstruction, weights = torch.empty(0), list[Tensor]()
-    for some in noise.split(max(1, _at_once(images) // images.numel()), dim=1):
+    for some in torch.split(noise, max(1, at_once(images, _AT_ONCE) // len(images)), dim=1):
         codes = mean + deviation * some
         likelihood = model.log_likelihood(codes, images).double()
         if not weights:
@@ -93,13 +93,9 @@ def _bound(
 
 def _parts(images: Tensor, samples: int) -> Iterator[slice]:
     """So many images at once as fit with all their codes, and at least one."""
-    size = max(1, _at_once(images) // (samples * images[0].numel()))
+    size = max(1, at_once(images, _AT_ONCE) // samples)
     for start in range(0, len(images), size):
         yield slice(start, start + size)
-
-
-def _at_once(images: Tensor) -> int:
-    return _AT_ONCE_ON_CPU if images.device.type == "cpu" else _AT_ONCE
 
 
 def _kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
