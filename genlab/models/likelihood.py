@@ -20,6 +20,10 @@ class Likelihood(Protocol):
         """The negative logarithm of the likelihood of each image."""
         ...
 
+    def of_each(self, decoded: Tensor, images: Tensor) -> Tensor:
+        """The same by each of K images that were decoded for every one: N x K x C x H x W give N x K."""
+        ...
+
     def mean(self, decoded: Tensor) -> Tensor:
         """The image that is expected."""
         ...
@@ -32,6 +36,12 @@ class Bernoulli(nn.Module):
         """The cross-entropy, summed over pixels."""
         entropy = functional.binary_cross_entropy_with_logits(decoded.float(), images, reduction="none")
         return entropy.flatten(1).sum(1)
+
+    def of_each(self, decoded: Tensor, images: Tensor) -> Tensor:
+        """The cross-entropy as softplus(logit) - image * logit, which reads the images where they lie."""
+        decoded = decoded.float()
+        entropy = functional.softplus(decoded).addcmul_(images.unsqueeze(1), decoded, value=-1)
+        return entropy.flatten(2).sum(2)
 
     def mean(self, decoded: Tensor) -> Tensor:
         """The probabilities."""
@@ -56,8 +66,15 @@ class Located(nn.Module):
 
     def forward(self, decoded: Tensor, images: Tensor) -> Tensor:
         """The negative logarithm of the density, summed over pixels."""
+        return self._density(decoded, images).flatten(1).sum(1)
+
+    def of_each(self, decoded: Tensor, images: Tensor) -> Tensor:
+        """The same, of K images beside each."""
+        return self._density(decoded, images.unsqueeze(1)).flatten(2).sum(2)
+
+    def _density(self, decoded: Tensor, images: Tensor) -> Tensor:
         distance = (images - self.mean(decoded)) * torch.exp(-self.log_deviation)
-        return (self.nats(distance) + self.log_deviation).flatten(1).sum(1)
+        return self.nats(distance) + self.log_deviation
 
     def nats(self, distance: Tensor) -> Tensor:
         """Of one pixel at so many deviations, less the logarithm of the deviation."""

@@ -33,6 +33,7 @@ class VAE(Model):
         self.encoder = network.encoder(shape, 2 * latent_dim)
         self.decoder = network.decoder(latent_dim, shape)
         self.likelihood = build_likelihood(likelihood, deviation)
+        self.continuous = likelihood != "bernoulli"
 
     def loss(self, batch: Batch) -> Terms:
         """The negative ELBO, where beta is 1."""
@@ -70,6 +71,11 @@ class VAE(Model):
         """The ELBO of each image, from one code that is drawn."""
         reconstruction, kl = self.nats(images)
         return -(reconstruction + kl)
+
+    def log_likelihood(self, codes: Tensor, images: Tensor) -> Tensor:
+        """What the decoder says of each image by each of its codes."""
+        decoded = self.decoder(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
+        return -self.likelihood.of_each(decoded, images)
 
 
 def sample_gaussian(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -1,0 +1,27 @@
+"""The mean over all images of figures that each image has, whatever the batches they come in."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+class Averages:
+    """Adds up without waiting for the device; a figure that is infinite for an image is averaged over the others."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def add(self, figures: Mapping[str, Tensor]) -> None:
+        """One value an image, by the figure's name."""
+        for name, values in figures.items():
+            counted = ~values.isinf()
+            total, count = torch.where(counted, values, 0).double().sum(), counted.sum()
+            before = self.totals.get(name)
+            self.totals[name] = (before[0] + total, before[1] + count) if before else (total, count)
+
+    def read(self) -> dict[str, float]:
+        """The means; a figure that no image has, or that is no number for one of them, is left out."""
+        means = {name: float(total) / int(count) for name, (total, count) in self.totals.items() if int(count)}
+        return {name: value for name, value in means.items() if math.isfinite(value)}

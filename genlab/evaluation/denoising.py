@@ -1,0 +1,66 @@
+"""How much of the noise in an image a model takes away, beside filters that have learnt nothing."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from genlab.evaluation.averages import Averages
+from genlab.evaluation.filters import PATCH, median, non_local_means
+from genlab.evaluation.noise import noise_of_images
+from genlab.evaluation.pixels import WINDOW, psnr, ssim
+from genlab.evaluation.reconstruction import in_parts
+from genlab.game import Reconstructs
+from genlab.registry import ConfigError
+
+LEVELS = (0.1, 0.3, 0.5)
+"""The standard deviations of the noise, where white is 1."""
+
+
+@torch.no_grad()
+def denoised(
+    model: Reconstructs,
+    batches: Iterable[Tensor],
+    seed: int,
+    levels: Sequence[float] = LEVELS,
+    *,
+    filters: bool = True,
+    advance: Callable[[int], None] = lambda count: None,
+) -> dict[str, float]:
+    """PSNR and SSIM against the clean image of what the model makes of a noisy one: `PSNR-noise-0.3`, say.
+
+    After it come `-input` for the noisy image itself, `-median` and `-nlmeans`, which no model changes and `filters`
+    leaves out. Model and filters get the noise whole, as a denoising autoencoder does while it learns; only what is
+    compared is brought into [0, 1]. Nothing of this means anything for points, which get no figure.
+    """
+    if wrong := [level for level in levels if not level > 0]:
+        raise ConfigError(f"The levels of noise must be above 0, and {wrong[0]:g} is not.")
+    averages, number = Averages(), 0
+    for images in in_parts(batches):
+        if images.shape[2] == 1:
+            return {}
+        for level in levels:
+            noise = noise_of_images(seed, f"denoise/{level:g}", number, len(images), *images.shape[1:])
+            noisy = images + level * noise.to(images.device)
+            made = {"": model.reconstruct(noisy)} | (_filtered(noisy, level) if filters else {})
+            for name, cleaned in made.items():
+                averages.add(_likeness(cleaned, images, f"noise-{level:g}{name}"))
+        number += len(images)
+        advance(len(images))
+    return averages.read()
+
+
+def _filtered(noisy: Tensor, level: float) -> dict[str, Tensor]:
+    """What needs no model, by the end of its name; a patch of non-local means must find room to be reflected."""
+    made = {"-input": noisy, "-median": median(noisy)}
+    if min(noisy.shape[2:]) > PATCH // 2:
+        made["-nlmeans"] = non_local_means(noisy, level)
+    return made
+
+
+def _likeness(cleaned: Tensor, images: Tensor, name: str) -> dict[str, Tensor]:
+    cleaned = cleaned.clamp(0, 1)
+    found = {f"PSNR-{name}": psnr(cleaned, images)}
+    if min(images.shape[2:]) >= WINDOW:
+        found[f"SSIM-{name}"] = ssim(cleaned, images)
+    return found
