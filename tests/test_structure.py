@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "plugins": {"registry"},
     "config": {"registry", "training"},
     "run": {"registry", "training"},
-    "lab": {*GROUND, "networks", "data", "evaluation", "run"},
+    "lab": {*GROUND, "density", "networks", "data", "evaluation", "run"},
     "start": {"registry", "game", "config", "training"},
     "arguments": {"overrides", "run"},
     "overrides": {"registry", "config"},
@@ -74,6 +74,7 @@ def test_the_map_knows_every_part() -> None:
         ("typer", {"cli.py", "arguments.py"}),
         ("safetensors", {"training/checkpoint.py"}),
         ("tensorboard", {"training/journal.py"}),
+        ("matplotlib", {"lab/compare/chart.py"}),
     ],
 )
 def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
