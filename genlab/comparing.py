@@ -74,6 +74,8 @@ def _recipe(names: tuple[str, ...]) -> config.Plain:
 def _write(comparison: Comparison, folder: Path) -> tuple[list[Path], list[str]]:
     """The files that were written, and what there is to say of what they leave out."""
     panels, left_out = samples.drawn(comparison.rows, assembly.open_model)
+    if panels and comparison.checkpoint == "best":
+        left_out.append("The samples are of the newest checkpoints, not of the best.")
     writers: dict[str, Callable[[BinaryIO], None] | None] = {
         "table.csv": _text(files.as_csv(comparison)),
         "table.json": _text(files.as_json(comparison)),

@@ -20,6 +20,7 @@ def make_run(folder: Path, *overrides: str, **facts: Any) -> Path:
     (folder / "config.yaml").write_text(config.as_yaml(wanted.plain))
     known: dict[str, Any] = {"name": wanted.name, "state": "finished", "created": "2026-01-01T00:00:00+0000"}
     known |= {"fingerprint": DATA["fingerprint"], "step": 100, "best": None, "abilities": [], "device": "cpu"}
+    known |= {"shape": [1, 28, 28], "classes": ["one", "two"]}
     known |= {"validation": {"loss": 2.0}, "test": {"loss": 2.5}, "seconds": 60.0, "images_per_second": 1000}
     (folder / "run.json").write_text(json.dumps(known | facts))
     return folder

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "config": {"registry", "training"},
     "run": {"registry", "training"},
     "description": {"config", "run", "training"},
-    "lab": {*GROUND, "networks", "data", "evaluation", "run"},
+    "lab": {*GROUND, "density", "networks", "data", "evaluation", "run"},
     "start": {"registry", "game", "config", "training"},
     "arguments": {"overrides", "run"},
     "overrides": {"registry", "config"},
@@ -76,6 +76,7 @@ def test_the_map_knows_every_part() -> None:
         ("typer", {"cli.py", "arguments.py"}),
         ("safetensors", {"training/checkpoint.py"}),
         ("tensorboard", {"training/journal.py"}),
+        ("matplotlib", {"lab/compare/chart.py"}),
     ],
 )
 def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
