@@ -104,6 +104,7 @@ def evaluate(
 
     def tell(run: "Run", record: dict[str, Any]) -> None:
         report.terminal().print(report.evaluation_table(record))
+        print(*report.protocol(record), sep="\n")
         print(f"The figures and their protocol are in {run.path / evaluating.FILE}")
 
     evaluating.evaluate(found, asked, choose_device(device), data, _console(), tell)

@@ -81,10 +81,10 @@ def measured_table(rows: Sequence[tuple[str, str, dict[str, float]]], caption: s
 
 
 def evaluation_table(record: Mapping[str, Any]) -> Table:
-    """What was measured of a run's last and best checkpoint, a section a part, and the protocol below."""
+    """What was measured of a run's last and best checkpoint, a section a part."""
     last, best = record["last"], record["best"]
     other = best if best and best["checkpoint"] != last["checkpoint"] else None
-    table = Table(header_style="bold", caption="\n".join(_protocol(record)), caption_justify="left")
+    table = Table(header_style="bold")
     table.add_column("figure")
     table.add_column("better")
     table.add_column(f"last, step {last['step']:,}", justify="right")
@@ -103,15 +103,15 @@ def evaluation_table(record: Mapping[str, Any]) -> Table:
     return table
 
 
-def _protocol(record: Mapping[str, Any]) -> list[str]:
+def protocol(record: Mapping[str, Any]) -> list[str]:
     """What one has to know of the figures, a line a part, and what could not be measured."""
     data, last, best = record["data"], record["last"], record["best"]
     which = "no best one was chosen" if not best else f"best: {best['checkpoint']} of step {best['step']:,}"
     about = f"{data['name']}, {data['split']} split of {data['count']:,}, fingerprint {data['fingerprint']}"
     lines = [f"{about}; {last['weights']} weights; last: {last['checkpoint']} of step {last['step']:,}, {which}"]
     hidden = ("seeds", "versions", "measured", "device", "seconds")
-    for part, protocol in record["parts"].items():
-        known = [f"{key.replace('_', ' ')} {_worded(value)}" for key, value in protocol.items() if key not in hidden]
+    for part, facts in record["parts"].items():
+        known = [f"{key.replace('_', ' ')} {_worded(value)}" for key, value in facts.items() if key not in hidden]
         lines.append(f"{part}: {'; '.join(known)}")
     return [*lines, *dict.fromkeys([*last["notes"], *(best["notes"] if best else [])])]
 

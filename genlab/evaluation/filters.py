@@ -11,6 +11,12 @@ from genlab.evaluation.blocks import at_once
 PATCH, DISTANCE, STRENGTH = 5, 6, 0.8
 """Of non-local means: the side of a patch, how far off others are looked for, and h by the noise's deviation."""
 
+METHODS = (
+    f"median of 3 x 3; non-local means of patches of {PATCH} x {PATCH} at most {DISTANCE} pixels off, with h = "
+    f"{STRENGTH} of the noise's deviation, which it is told"
+)
+"""What the filters are, for whoever compares with them."""
+
 # Of 28 x 28 pixels, 170 images: fewer make the rows too short, which have one number an image.
 _AT_ONCE = 2**17
 

@@ -13,6 +13,12 @@ NEIGHBOURS = 50
 MUCH_NEARER = 0.5
 """A copy lies nearer to one training image than this part of its mean distance to the other near ones."""
 
+RULE = (
+    f"samples whose distance to the nearest training image is below {MUCH_NEARER} of the mean distance to the "
+    f"{NEIGHBOURS - 1} next"
+)
+"""What a copy is, for whoever reads of them."""
+
 _AT_ONCE = 1000
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from genlab.data.images import Attribute
-from genlab.evaluation import codes, conditioning, denoising, likelihood, memory, reconstruction
+from genlab.evaluation import codes, denoising, filters, likelihood, memory, pixels, reconstruction
+from genlab.evaluation.conditioning import class_accuracy, class_diversity
 from genlab.evaluation.disentanglement import ESTIMATOR, disentangled
 from genlab.evaluation.distribution import Cloud, compared
 from genlab.evaluation.figures import Figure, summarised
@@ -33,7 +34,7 @@ def reconstruct(bench: Bench, model: Model) -> Measured | None:
     if not isinstance(model, Reconstructs):
         return None
     found = reconstruction.errors(model, bench.pictures("reconstructing"))
-    scales = {"MS-SSIM_scales": reconstruction.scales(bench.images.shape)} if "MS-SSIM" in found else {}
+    scales = {"MS-SSIM_scales": pixels.scales(*bench.images.shape[1:])} if "MS-SSIM" in found else {}
     return Measured(summarised([found]), {"images": len(bench.rows), **scales})
 
 
@@ -45,7 +46,7 @@ def denoise(bench: Bench, model: Model) -> Measured | None:
     draws = [
         denoising.denoised(model, bench.pictures("denoising", rows, 100), seed) for seed in range(bench.asked.draws)
     ]
-    return Measured(summarised(draws), {"images": len(rows), "draws": len(draws), "filters": denoising.FILTERS})
+    return Measured(summarised(draws), {"images": len(rows), "draws": len(draws), "filters": filters.METHODS})
 
 
 def score(bench: Bench, model: Model) -> Measured | None:
@@ -116,11 +117,11 @@ def classes(bench: Bench, model: Model) -> Measured | None:
             seen.append(judge.features(images))
             asked.append(labels)
         features, wanted = torch.cat(seen), torch.cat(asked)
-        found = {"class_accuracy": conditioning.class_accuracy(judge.head(features).softmax(1), wanted)}
-        draws.append(found | conditioning.class_diversity(features, wanted, real_features, real_labels))
-    right = conditioning.class_accuracy(judge.head(real_features).softmax(1), real_labels)
+        found = class_accuracy(judge.head(features).softmax(1), wanted)
+        draws.append(found | class_diversity(features, wanted, real_features, real_labels))
+    floors = class_accuracy(judge.head(real_features).softmax(1), real_labels) | {"class_diversity": 1.0}
     protocol = {"samples": bench.count, "draws": len(draws), "classifier_accuracy": accuracy, "floor": "test images"}
-    return Measured(summarised(draws, {"class_accuracy": right, "class_diversity": 1.0}), protocol)
+    return Measured(summarised(draws, floors), protocol)
 
 
 def code(bench: Bench, model: Model) -> Measured | None:
@@ -129,10 +130,11 @@ def code(bench: Bench, model: Model) -> Measured | None:
         return None
     train = chosen(bench.images, "train", min(PROBED, bench.asked.images))
     learnt, tested = (_coded(bench, model, rows) for rows in (train, bench.rows))
-    figures = codes.active_units(tested.codes) | codes.trustworthiness(tested.codes, tested.pixels)
+    figures = codes.active_units(tested.codes) | codes.trustworthiness(tested.codes, tested.pixels, learnt.pixels)
     if learnt.labels is not None and tested.labels is not None:
-        figures |= codes.probes(*learnt, *tested)
-    return Measured(summarised([figures]), {"images": len(bench.rows), "probe_training_images": len(train)})
+        figures |= codes.probes(*learnt[:2], learnt.labels, *tested[:2], tested.labels)
+    protocol = {"images": len(bench.rows), "training_images": len(train), "estimator": codes.ESTIMATOR}
+    return Measured(summarised([figures]), protocol)
 
 
 def factors(bench: Bench, model: Model) -> Measured | None:
@@ -185,8 +187,8 @@ def _coded(bench: Bench, model: Encodes, rows: Tensor) -> _Coded:
         (model.encode(batch["image"]).cpu(), batch["image"].flatten(1).cpu())
         for batch in bench.batches("encoding", rows)
     ]
-    coded, pixels = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return _Coded(coded, pixels, None if bench.images.labels is None else bench.images.labels[rows])
+    coded, flat = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return _Coded(coded, flat, None if bench.images.labels is None else bench.images.labels[rows])
 
 
 def _named(figures: dict[str, float], what: str) -> dict[str, float]:
