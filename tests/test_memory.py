@@ -79,6 +79,13 @@ def test_what_is_blurred_lies_near_many_and_is_no_copy(clothes: tuple[Tensor, Te
         assert memorised(blurred, training.split(500))["copies"] == 0
 
 
+@pytest.mark.parametrize(("others", "copies"), [(2.02, 1), (1.98, 0)])
+def test_a_copy_is_nearer_than_half_of_how_far_the_others_are_on_average(others: float, copies: int) -> None:
+    training = torch.tensor([1.0, others - 0.3, others + 0.3]).view(3, 1, 1, 1).expand(3, 1, 6, 6)
+    found = memorised(torch.zeros(1, 1, 6, 6), [training])
+    assert found == pytest.approx({"nearest_training": 1, "copies": copies})
+
+
 def test_an_image_that_is_there_often_is_copied_like_any_other() -> None:
     training = drawn(200, seed=1)
     twenty_times = torch.cat([training, training[:1].expand(19, -1, -1, -1)])

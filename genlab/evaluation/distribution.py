@@ -78,7 +78,7 @@ class Cloud:
         kernel = self.zeros()
         nearest = self.zeros(len(self), max(PRECISION_NEIGHBOURS, DENSITY_NEIGHBOURS)) + torch.inf
         for tile in _tiles(self):
-            likeness, apart = tile.kernel, tile.apart.clamp(min=0)
+            likeness, apart = tile.kernel, tile.apart
             if tile.rows == tile.columns:
                 # Nobody is their own neighbour, nor their own pair.
                 likeness.fill_diagonal_(0)
@@ -96,7 +96,7 @@ class Among(NamedTuple):
 
     kernel: Tensor
     nearest: Tensor
-    """Squared, the nearest first; infinite where there are not so many."""
+    """Squared, the nearest first, to rounding; infinite where there are not so many."""
 
 
 def compared(real: Cloud, made: Cloud) -> dict[str, float]:
