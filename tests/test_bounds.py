@@ -164,6 +164,14 @@ def test_a_decoder_that_knows_256_grey_values_equally_well_takes_eight_bits() ->
     assert bounds(Uniform(), [some_images()], 3, seed=0)["bits_per_dimension"] == pytest.approx(8)
 
 
+def test_a_bound_that_is_infinite_for_one_image_is_no_mean_of_the_others() -> None:
+    class Sure(Linear):
+        def log_likelihood(self, codes: Tensor, images: Tensor) -> Tensor:
+            return super().log_likelihood(codes, images).index_fill(0, torch.tensor([3]), -math.inf)
+
+    assert set(bounds(Sure(), [some_images()], 2, seed=0)) == {"kl"}
+
+
 def test_no_image_has_no_figure() -> None:
     assert bounds(Linear(), [], 2, seed=0) == {}
 

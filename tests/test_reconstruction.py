@@ -81,8 +81,9 @@ def test_points_have_distances_alone() -> None:
 def test_no_image_has_no_figure_and_neither_has_what_is_no_number() -> None:
     assert errors(Brighter(0.1), []) == {}
     averages = Averages()
-    averages.add({"one": torch.tensor([1.0, math.nan]), "other": torch.tensor([1.0, 4.0, math.inf])})
-    assert averages.read() == {"other": 2.5}
+    averages.add({"one": torch.tensor([1.0, math.nan]), "other": torch.tensor([1.0, math.inf])})
+    averages.add({"third": torch.tensor([1.0, math.nan]), "last": torch.tensor([1, 4, math.inf])}, but_infinite=True)
+    assert averages.read() == {"last": 2.5}
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,20 @@ from torch import Tensor
 
 
 class Averages:
-    """Adds up without waiting for the device; a figure that is infinite for an image is averaged over the others."""
+    """Adds up in double precision and without waiting for the device."""
 
     def __init__(self) -> None:
         self.totals: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def add(self, figures: Mapping[str, Tensor]) -> None:
-        """One value an image, by the figure's name."""
+    def add(self, figures: Mapping[str, Tensor], *, but_infinite: bool = False) -> None:
+        """One value an image, by the figure's name; where that is asked for, an infinite one does not count."""
         for name, values in figures.items():
-            counted = ~values.isinf()
+            counted = ~(values.isinf() & but_infinite)
             total, count = torch.where(counted, values, 0).double().sum(), counted.sum()
             before = self.totals.get(name)
             self.totals[name] = (before[0] + total, before[1] + count) if before else (total, count)
 
     def read(self) -> dict[str, float]:
-        """The means; a figure that no image has, or that is no number for one of them, is left out."""
+        """The means; a figure that no image has, or that is not finite for one of those that count, is left out."""
         means = {name: float(total) / int(count) for name, (total, count) in self.totals.items() if int(count)}
         return {name: value for name, value in means.items() if math.isfinite(value)}

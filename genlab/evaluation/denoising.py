@@ -44,7 +44,7 @@ def denoised(
             noisy = images + level * noise.to(images.device)
             made = {"": model.reconstruct(noisy)} | (_filtered(noisy, level) if filters else {})
             for name, cleaned in made.items():
-                averages.add(_likeness(cleaned, images, f"noise-{level:g}{name}"))
+                averages.add(_likeness(cleaned, images, f"noise-{level:g}{name}"), but_infinite=True)
         number += len(images)
         advance(len(images))
     return averages.read()

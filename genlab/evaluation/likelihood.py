@@ -16,17 +16,13 @@ from genlab.registry import ConfigError
 _AT_ONCE = 200_000
 
 
-def _unwatched(count: int) -> None:
-    """Nobody counts."""
-
-
 @torch.no_grad()
 def bounds(
     model: Bounds,
     batches: Iterable[Tensor],
     samples: int,
     seed: int,
-    advance: Callable[[int], None] = _unwatched,
+    advance: Callable[[int], None] = lambda count: None,
 ) -> dict[str, float]:
     """Bounds from above on the negative log-likelihood of images, in nats an image; `advance` hears of each few.
 
@@ -60,7 +56,9 @@ def bounds(
 
 
 @torch.no_grad()
-def scores(model: Scores, batches: Iterable[Tensor], advance: Callable[[int], None] = _unwatched) -> dict[str, float]:
+def scores(
+    model: Scores, batches: Iterable[Tensor], advance: Callable[[int], None] = lambda count: None
+) -> dict[str, float]:
     """The mean of the scores that the model itself gives, in its own nats: of two models of one kind, higher is better.
 
     A model that draws codes for it draws them from the default generators, which the caller seeds.
