@@ -16,6 +16,7 @@ from genlab.evaluation.held_out import chosen
 from genlab.game import Bounds, Encodes, Model, Reconstructs, Samples, Scores, Upscales
 from genlab.lab import enlargement
 from genlab.lab.bench import SPLIT, Bench
+from genlab.randomness import reseed
 
 DENOISED, REMEMBERED, PROBED, ENLARGED = 1_000, 1_000, 10_000, 100
 
@@ -54,6 +55,7 @@ def score(bench: Bench, model: Model) -> Measured | None:
     if not isinstance(model, Scores):
         return None
     if not isinstance(model, Bounds):
+        reseed(bench.device, 0, "evaluation/score")
         draws = [likelihood.scores(model, bench.pictures("scoring"))]
         return Measured(summarised(draws), {"images": len(bench.rows)})
     draws = [
