@@ -14,7 +14,7 @@ from genlab.data.images import Attribute
 from genlab.evaluation.disentanglement import concentration, disentangled, entropy, mutual_information
 from genlab.registry import ConfigError
 
-COUNT = 800
+COUNT = 600
 DCI = ("DCI-disentanglement", "DCI-completeness", "DCI-informativeness")
 
 
@@ -113,11 +113,46 @@ def test_factors_that_never_change_are_left_out() -> None:
     assert disentangled(units[:1], {"x": Attribute(truth()["x"].values[:1])}) == {}
 
 
+def test_a_choice_that_no_image_has_changes_nothing() -> None:
+    blurred = true_codes()[:, 2:] + 0.5 * noise(1)
+    known = truth()["shape"]
+    named = Attribute(2 * known.values, ("square", "star", "ellipse", "ring", "heart", "moon"))
+    assert disentangled(blurred, {"shape": named}) == disentangled(blurred, {"shape": known})
+
+
 def test_a_choice_that_is_rare_is_not_known_by_guessing_the_other() -> None:
     rare = {"hat": Attribute((uniform(4) < 0.1).long(), ("no", "yes"))}
     assert disentangled(noise(2), rare)["DCI-informativeness"] < 0.1
     hat = disentangled(rare["hat"].values.float()[:, None] + 0.1 * noise(1), rare)
     assert hat["DCI-informativeness"] == hat["SAP"] == 1
+
+
+def test_a_rare_choice_weighs_as_much_as_a_frequent_one() -> None:
+    chance = torch.Generator().manual_seed(6)
+    rare = (torch.rand(4000, generator=chance) < 0.1).long()
+    units = 2.0 * rare[:, None] + torch.randn(4000, 1, generator=chance)
+    # Half way between two normal distributions two deviations apart, each is right so often on its side.
+    right = 0.5 * (1 + math.erf(1 / math.sqrt(2)))
+    found = disentangled(units, {"hat": Attribute(rare, ("no", "yes"))})
+    assert found["SAP"] == pytest.approx(2 * right - 1, abs=0.1)
+    assert found["DCI-informativeness"] == pytest.approx(2 * right - 1, abs=0.1)
+
+
+def test_images_in_the_order_of_a_factor_measure_as_any_others() -> None:
+    order = truth()["shape"].values.argsort()
+    factors = {name: Attribute(known.values[order], known.choices) for name, known in truth().items()}
+    found = disentangled(true_codes()[order], factors)
+    assert found["MIG"] == pytest.approx(disentangled(true_codes(), truth())["MIG"])
+    assert found["DCI-informativeness"] > 0.99
+
+
+def test_bins_of_units_are_those_of_numpys_histograms() -> None:
+    units = torch.arange(21.0).repeat(20)[:, None]
+    lowest, highest = ({"end": Attribute((units[:, 0] == end).long(), ("no", "yes"))} for end in (0, 20))
+    # With 20 bins, 0 has one of its own and 20 shares that of 19.
+    assert np.histogram(units, 20)[0].tolist() == [20] * 19 + [40]
+    assert disentangled(units, lowest)["MIG"] == pytest.approx(1)
+    assert disentangled(units, highest)["MIG"] < 0.8
 
 
 def test_choices_and_numbers_of_few_values_count_as_they_are() -> None:
@@ -144,6 +179,7 @@ def test_information_is_scikit_learns_but_for_the_correction() -> None:
     cells = len(np.unique(first)) + len(np.unique(second)) - len(np.unique(10 * first + second))
     expected = mutual_info_score(first, second) + (cells - 1) / 600
     assert mutual_information(first, second) == pytest.approx(expected, abs=1e-12)
+    assert mutual_information(np.arange(40) % 2, np.arange(40) // 20) == 0
     assert mutual_information(first, first) == pytest.approx(entropy(first), abs=1e-12)
 
 
@@ -160,6 +196,7 @@ def test_concentration_is_one_less_the_share_of_entropy_each_row_by_its_weight()
     uneven = 1 + (0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(2)
     assert concentration(weights) == pytest.approx((1 * 1 + 2 * 0 + 4 * uneven) / 7)
     assert concentration(np.zeros((2, 3))) == 0
+    assert all(0 <= concentration(np.ones((1, count))) < 1e-12 for count in range(2, 20))
 
 
 def test_codes_that_are_not_finite_get_a_sentence() -> None:
