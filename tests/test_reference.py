@@ -122,17 +122,22 @@ def test_a_cache_that_cannot_be_written_costs_a_warning_and_nothing_else(
     assert cache.read_text() == "in the way"
 
 
-def test_what_is_kept_is_read_where_nobody_may_write(
-    images: Images, seen: Seen, monkeypatch: pytest.MonkeyPatch
+def test_what_is_kept_is_read_where_nobody_may_write_and_passed_over_where_it_is_damaged(
+    images: Images, seen: Seen, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     kept = reference(images, "test", seen[0])
-    for name in ("mkdir", "unlink", "write_bytes"):
+    (path,) = files(cache)
+    for name in ("mkdir", "unlink"):
         monkeypatch.setattr(Path, name, refused)
     assert torch.equal(reference(images, "test", seen[0]), kept)
     assert seen[1] == [20]
+    path.write_bytes(b"cut")
+    with pytest.warns(UserWarning, match="Permission denied"):
+        assert torch.equal(reference(images, "test", seen[0]), kept)
+    assert path.read_bytes() == b"cut"
 
 
 def test_many_images_are_shown_in_parts_and_how_far_it_is_is_said(
