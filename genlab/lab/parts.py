@@ -18,7 +18,8 @@ from genlab.lab import enlargement
 from genlab.lab.bench import SPLIT, Bench
 from genlab.randomness import reseed
 
-DENOISED, REMEMBERED, PROBED, ENLARGED = 1_000, 1_000, 10_000, 100
+# What takes long is measured of so many images at most.
+DENOISED, REMEMBERED, PROBED, FACTORED, ENLARGED = 1_000, 1_000, 10_000, 2_000, 100
 
 
 class Measured(NamedTuple):
@@ -132,7 +133,8 @@ def code(bench: Bench, model: Model) -> Measured | None:
         return None
     train = chosen(bench.images, "train", min(PROBED, bench.asked.images))
     learnt, tested = (_coded(bench, model, rows) for rows in (train, bench.rows))
-    figures = codes.active_units(tested.codes) | codes.trustworthiness(tested.codes, tested.pixels, learnt.pixels)
+    figures = codes.active_units(tested.codes) if isinstance(model, Bounds) else {}
+    figures |= codes.trustworthiness(tested.codes, tested.pixels, learnt.pixels)
     if learnt.labels is not None and tested.labels is not None:
         figures |= codes.probes(*learnt[:2], learnt.labels, *tested[:2], tested.labels)
     protocol = {"images": len(bench.rows), "training_images": len(train), "estimator": codes.ESTIMATOR}
@@ -143,12 +145,13 @@ def factors(bench: Bench, model: Model) -> Measured | None:
     """Whether each number of the code stands for one thing, where what is behind the images is known."""
     if not isinstance(model, Encodes) or not bench.images.attributes:
         return None
+    rows = chosen(bench.images, SPLIT, min(FACTORED, bench.asked.images))
     known = {
-        name: Attribute(attribute.values[bench.rows], attribute.choices)
+        name: Attribute(attribute.values[rows], attribute.choices)
         for name, attribute in bench.images.attributes.items()
     }
-    figures = disentangled(_coded(bench, model, bench.rows).codes, known)
-    return Measured(summarised([figures]), {"images": len(bench.rows), "factors": list(known), "estimator": ESTIMATOR})
+    figures = disentangled(_coded(bench, model, rows).codes, known)
+    return Measured(summarised([figures]), {"images": len(rows), "factors": list(known), "estimator": ESTIMATOR})
 
 
 def upscale(bench: Bench, model: Model) -> Measured | None:
