@@ -70,12 +70,14 @@ def test_what_deviates_from_a_recipe_was_chosen(tmp_path: Path) -> None:
 
 
 def test_what_differs_within_a_recipe_that_is_gone_was_chosen(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path / str(dim), f"model.latent_dim={dim}") for dim in (2, 3)]
+    runs = [make_run(tmp_path / str(dim), f"model.latent_dim={dim}", f"seed={dim}") for dim in (2, 3)]
+    runs.append(make_run(tmp_path / "network", "model.latent_dim=2", "model/network=conv", "seed=2"))
     for run in runs:
         (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("name: vae", "name: mine"))
-    assert comparison(*runs).settings == ["model.latent_dim"]
+    assert comparison(*runs[:2]).settings == ["model.latent_dim", "seed"]
+    assert comparison(runs[0], runs[2]).settings == ["model.network"]
     other = make_run(tmp_path / "other", "model.beta=2")
-    assert comparison(runs[0], other).settings == ["model", "model.beta"]
+    assert comparison(runs[0], other).settings == ["model", "model.beta", "seed"]
 
 
 def test_the_best_comes_first_whichever_way_that_is(sweep: Path) -> None:
