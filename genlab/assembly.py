@@ -123,6 +123,14 @@ def open_checkpoint(there: Run, step: int | None = None) -> Opened:
     return Opened(model, found.step, found.digest, "average" if average else "live", found.facts)
 
 
+def open_both(there: Run) -> tuple[Opened, Opened | None]:
+    """The newest checkpoint, and the best where the run has chosen one and keeps it; both may be of one step."""
+    last = open_checkpoint(there)
+    best = last.facts["position"]["best"]
+    kept = best and best["step"] in checkpoint.steps(there.path / "checkpoints")
+    return last, open_checkpoint(there, best["step"]) if kept else None
+
+
 def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
     """Train in the folder that the config names, or in a new one; where that is done already, do nothing."""
     folder = Path(wanted.run).expanduser() if wanted.run else None

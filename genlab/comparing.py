@@ -9,6 +9,7 @@ from typing import BinaryIO
 from rich.console import Console
 
 from genlab import assembly, comparison_tables, config
+from genlab.game import Model
 from genlab.lab.compare import chart, files, samples
 from genlab.lab.compare.comparison import Comparison, compared
 from genlab.lab.compare.differing import Asked
@@ -73,9 +74,7 @@ def _recipe(names: tuple[str, ...]) -> config.Plain:
 
 def _write(comparison: Comparison, folder: Path) -> tuple[list[Path], list[str]]:
     """The files that were written, and what there is to say of what they leave out."""
-    panels, left_out = samples.drawn(comparison.rows, assembly.open_model)
-    if panels and comparison.checkpoint == "best":
-        left_out.append("The samples are of the newest checkpoints, not of the best.")
+    panels, left_out = samples.drawn(comparison.rows, _best if comparison.checkpoint == "best" else assembly.open_model)
     writers: dict[str, Callable[[BinaryIO], None] | None] = {
         "table.csv": _text(files.as_csv(comparison)),
         "table.json": _text(files.as_json(comparison)),
@@ -84,6 +83,12 @@ def _write(comparison: Comparison, folder: Path) -> tuple[list[Path], list[str]]
         "samples.png": samples.written(panels),
     }
     return [write_fresh(folder / name, write).path for name, write in writers.items() if write], left_out
+
+
+def _best(run: Run) -> Model:
+    """The model of the best checkpoint; where none was kept the last stands, as in the table."""
+    last, best = assembly.open_both(run)
+    return (best or last).model
 
 
 def _text(text: str) -> Callable[[BinaryIO], None]:

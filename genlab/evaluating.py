@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from genlab import assembly, config
+from genlab.assembly import Opened
 from genlab.config import Config
 from genlab.data.images import Images
 from genlab.evaluation.classifier import trained_classifier
@@ -19,7 +20,6 @@ from genlab.lab.evaluation import Record, Subject, check_parts, evaluated, keep
 from genlab.lab.judge import judge
 from genlab.registry import ConfigError, RunError
 from genlab.run import Run
-from genlab.training import checkpoint
 from genlab.training.console import Console
 
 Tell = Callable[[Run, Record], None]
@@ -51,7 +51,8 @@ def _evaluated(
     there: Run, asked: Asked, device: torch.device, place: Path | None, console: Console, benches: dict[str, Bench]
 ) -> Record:
     wanted = _found_at(place, config.load(there.path / "config.yaml"))
-    last, best = _checkpoints(there, device)
+    newest, chosen = assembly.open_both(there)
+    last, best = _subject(newest, device), _subject(chosen, device) if chosen else None
     key = json.dumps(wanted.data, default=str)
     if key not in benches:
         console.say(f"Reading {wanted.data['name']}")
@@ -63,14 +64,8 @@ def _evaluated(
     return record
 
 
-def _checkpoints(there: Run, device: torch.device) -> tuple[Subject, Subject | None]:
-    """The newest checkpoint, and the best where the run keeps one."""
-    last = assembly.open_checkpoint(there)
-    best = last.facts["position"]["best"]
-    kept = best and best["step"] in checkpoint.steps(there.path / "checkpoints")
-    opened = [last, *([assembly.open_checkpoint(there, best["step"])] if kept else [])]
-    subjects = [Subject(each.model.to(device), each.step, each.digest, each.weights) for each in opened]
-    return subjects[0], subjects[1] if kept else None
+def _subject(opened: Opened, device: torch.device) -> Subject:
+    return Subject(opened.model.to(device), opened.step, opened.digest, opened.weights)
 
 
 def _said(last: Subject, best: Subject | None) -> str:
