@@ -30,7 +30,7 @@ RECIPES = {
     "ae": ["model=ae", FULL],
     "denoising-ae": ["model=denoising-ae", FULL],
     "vae": ["model=vae", FULL],
-    "vae-conv": ["model=vae", "model/network=conv", FULL, "trainer.epochs=5"],
+    "vae-conv": ["model=vae", "model/network=conv", FULL],
     "vae-resnet": ["model=vae", "model/network=resnet", FULL, "trainer.epochs=2"],
     "beta-vae": ["model=beta-vae", FULL],
     "dcgan": ["experiment=dcgan-fast"],

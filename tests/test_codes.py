@@ -88,6 +88,9 @@ def test_codes_stand_beside_principal_components_of_equal_size_and_pixels() -> N
         "probe_accuracy-pca": pytest.approx(probe(projected[0], train_labels, projected[1], test_labels), abs=0.002),
         "probe_accuracy-pixels": probe(first, train_labels, second, test_labels),
     }
+    known = {"probe_accuracy-pca": 0.25, "probe_accuracy-pixels": 0.5}
+    again = probes(first[:, :6], train, train_labels, second[:, :6], test, test_labels, known)
+    assert again == {"probe_accuracy": found["probe_accuracy"], **known}
     assert found["probe_accuracy"] < found["probe_accuracy-pca"] < found["probe_accuracy-pixels"]
 
 

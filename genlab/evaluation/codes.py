@@ -1,5 +1,6 @@
 """What is in a code: units in use, what a linear probe reads from it, and whether neighbours stay neighbours."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,16 @@ def probes(
     test_codes: Tensor,
     test_images: Tensor,
     test_labels: Tensor,
+    known: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """A probe of the codes beside one of PCA of equal size and one of the pixels; none where there is one class."""
+    """A probe of the codes beside one of PCA of equal size and one of the pixels; none where there is one class.
+
+    The two others say nothing of the model: they may be `known` from another with as long a code.
+    """
     if int(train_labels.bincount().count_nonzero()) < 2 or not len(test_labels):
         return {}
+    if known:
+        return {"probe_accuracy": probe(train_codes, train_labels, test_codes, test_labels), **known}
     pixels = train_images.flatten(1), test_images.flatten(1)
     components = principal_components(train_images, train_codes.shape[1])
     inputs = {

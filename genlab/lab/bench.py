@@ -58,6 +58,9 @@ class Bench:
     notes: list[str] = field(default_factory=list)
     """What could not be measured, or not as it was asked for, a sentence each."""
 
+    probes: dict[int, dict[str, float]] = field(default_factory=dict)
+    """By the length of a code, what is read from pixels and from as many components, which no model changes."""
+
     def note(self, sentence: str) -> None:
         """Once is enough."""
         if sentence not in self.notes:

@@ -1,5 +1,6 @@
 """What is measured of a model, one part an ability: its figures, and the protocol that makes them mean something."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from genlab.randomness import reseed
 
 # What takes long is measured of so many images at most.
 DENOISED, REMEMBERED, PROBED, FACTORED, ENLARGED = 1_000, 1_000, 10_000, 2_000, 100
+# A probe of pixels reads all of its images hundreds of times.
+_PROBED_NUMBERS, _PROBED_LEAST = 2**24, 500
 
 
 class Measured(NamedTuple):
@@ -131,13 +134,19 @@ def code(bench: Bench, model: Model) -> Measured | None:
     """What is in a code: how many of its numbers are used, and what can be read from them."""
     if not isinstance(model, Encodes):
         return None
-    train = chosen(bench.images, "train", min(PROBED, bench.asked.images))
-    learnt, tested = (_coded(bench, model, rows) for rows in (train, bench.rows))
+    most = max(_PROBED_LEAST, _PROBED_NUMBERS // math.prod(bench.images.shape))
+    most = min(PROBED, most, bench.asked.images)
+    learnt, tested = (_coded(bench, model, chosen(bench.images, split, most)) for split in ("train", SPLIT))
+    width = tested.codes.shape[1]
     figures = codes.active_units(tested.codes) if isinstance(model, Bounds) else {}
     figures |= codes.trustworthiness(tested.codes, tested.pixels, learnt.pixels)
     if learnt.labels is not None and tested.labels is not None:
-        figures |= codes.probes(*learnt[:2], learnt.labels, *tested[:2], tested.labels)
-    protocol = {"images": len(bench.rows), "training_images": len(train), "estimator": codes.ESTIMATOR}
+        known = bench.probes.get(width)
+        found = codes.probes(*learnt[:2], learnt.labels, *tested[:2], tested.labels, known)
+        bench.probes[width] = {name: value for name, value in found.items() if name != "probe_accuracy"}
+        figures |= found
+    counts = {"images": len(tested.codes), "training_images": len(learnt.codes)}
+    protocol = {**counts, "estimator": codes.ESTIMATOR}
     return Measured(summarised([figures]), protocol)
 
 
