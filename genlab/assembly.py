@@ -265,6 +265,8 @@ def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outc
             raise ConfigError(f"{reason}.") from error
         then = f"Then go on with: genlab resume {shlex.quote(str(there.path))}"
         raise ConfigError(f"{reason}; the checkpoints that are there stay good. {then}") from error
+    if (looks := trainer.examiner.quick) and looks.left_out:
+        console.say(looks.said())
     there.record(
         state=outcome.state,
         step=outcome.step,

@@ -23,7 +23,8 @@ def described(there: Run, wanted: Config, trainer: Trainer) -> list[str]:
         f"in {there.path}",
     ]
     if quick := trainer.examiner.quick:
-        lines.append(f"validations also measure {', '.join(quick.names)}, in at most {SHARE:.0%} of the time")
+        bound = f"in at most {SHARE:.0%} of the time besides the first and the last look"
+        lines.append(f"validations also measure {', '.join(quick.names)}, {bound}")
     return [*lines, trainer.engine.notice] if trainer.engine.notice else lines
 
 

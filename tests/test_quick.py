@@ -1,5 +1,6 @@
 """`trainer.evaluate=quick`: validation images are looked at more closely, seldom enough, and nothing else changes."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -33,28 +34,37 @@ class Clock:
         return self.now
 
 
-def looks(cost: float, step: float, steps: int) -> tuple[list[bool], Quick, Clock]:
-    """At which validations a look of this cost is taken, when a validation comes every so many seconds."""
+def looks(cost: float, step: float, steps: int, first: float | None = None) -> tuple[list[bool], Quick, Clock]:
+    """At which validations a look is taken when one comes every so many seconds; loading may cost more than a look."""
     clock = Clock()
+    costs = itertools.chain([cost if first is None else first], itertools.repeat(cost))
 
     def measure(_: Model) -> dict[str, float]:
-        clock.now += cost
+        clock.now += next(costs)
         return {"FD": 1.0}
 
-    quick = Quick(("FD",), (), measure, clock)
+    quick = Quick(measure, lambda name: False, clock)
+    quick.prepare(tiny_vae())
     taken = []
-    for _ in range(steps):
+    for number in range(steps):
         clock.now += step
-        taken.append(bool(quick.look(tiny_vae())))
+        taken.append(bool(quick.look(tiny_vae(), last=number == steps - 1)))
     return taken, quick, clock
 
 
 def test_looks_take_at_most_their_share_of_the_time() -> None:
     taken, quick, clock = looks(cost=1.0, step=3.0, steps=200)
     assert taken[0]
-    assert quick.spent <= SHARE * clock.now
+    assert taken[-1], "the end of a training is always looked at"
+    assert quick.spent - 1 <= SHARE * clock.now
     # And no less than they may.
     assert quick.spent + 1 > SHARE * (clock.now - 3)
+    assert (quick.taken, quick.left_out) == (sum(taken), 200 - sum(taken))
+    assert f"FD: measured at {sum(taken)} of 200 validations" in quick.said()
+
+
+def test_what_loading_costs_keeps_no_later_look_away() -> None:
+    assert looks(cost=0.1, step=3.0, steps=100, first=60.0)[0] == [True] * 100
 
 
 def test_cheap_looks_are_taken_at_every_validation() -> None:
@@ -101,7 +111,12 @@ def test_the_best_may_be_chosen_by_it_and_more_is_better_where_it_is(
 
 def test_a_best_that_nothing_measures_is_refused(tmp_path: Path) -> None:
     done = genlab(tmp_path, "train", "model=vae", *TINY, "model.best=FD-classifier")
-    assert_refused(done, "best must be a figure of the validation")
+    assert_refused(done, "'FD-classifier' is not. trainer.evaluate=quick measures others.")
+    # Of 8 x 8 pixels there is no SSIM, and of one image no distance.
+    done = genlab(tmp_path, "train", "model=ae", *TINY, QUICK, "model.best=SSIM")
+    assert_refused(done, "(loss, PSNR), and 'SSIM' is not.")
+    done = genlab(tmp_path, "train", "model=vae", *TINY, QUICK, "data.validation=1", "model.best=FD-classifier")
+    assert_refused(done, "'FD-classifier' is not.")
     done = genlab(tmp_path, "train", "model=vae", *TINY, QUICK, "model.best=FD-clasifier")
     assert_refused(done, "FD-classifier")
 

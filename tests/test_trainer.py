@@ -180,7 +180,7 @@ def test_epochs_count_the_batches_that_are_dealt() -> None:
 def test_a_figure_that_is_not_measured_cannot_choose_the_best() -> None:
     game = seeded(ToyGame)
     players = {name: PlayerSettings() for name in game.players()}
-    with pytest.raises(ConfigError, match=r"the lowest of which is the best \(loss\), and 'los' is not"):
+    with pytest.raises(ConfigError, match=r"a figure of the validation \(loss\), and 'los' is not"):
         Trainer(game, toy_images(), TrainerSettings(batch_size=4, steps=1), players, best="los")
 
 

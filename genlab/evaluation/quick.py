@@ -26,24 +26,20 @@ def quick(model: Model, images: Images, device: torch.device, embed: Callable[[]
     """
     if not len(images.splits[SPLIT]):
         raise ConfigError("trainer.evaluate=quick looks at validation images, and this data has none; set it to null.")
-    measures = list[tuple[list[str], Callable[[Model], dict[str, float]]]]()
+    measures = list[Callable[[Model], dict[str, float]]]()
     if isinstance(model, Samples):
-        embedding = embed()
-        names = [f"{name}-{embedding.name}" for name in _DISTANCES]
-        measures.append((names, _distances(images, embedding, device)))
+        measures.append(_distances(images, embed(), device))
     if isinstance(model, Reconstructs) and not images.shape.points:
-        measures.append((list(_ERRORS), _errors(images, device)))
+        measures.append(_errors(images, device))
     if not measures:
         raise ConfigError("trainer.evaluate=quick measures models that sample or reconstruct; set it to null.")
-    known = tuple(name for names, _ in measures for name in names)
 
     def measure(model: Model) -> dict[str, float]:
         # A GPU's short numbers are for training: what is chosen by is measured as `genlab evaluate` measures.
         with torch.autocast(device.type, enabled=False):
-            found = {name: value for _, look in measures for name, value in look(model).items()}
-        return {name: value for name, value in found.items() if name in known}
+            return {name: value for look in measures for name, value in look(model).items()}
 
-    return Quick(known, [name for name in known if better(name) == "higher"], measure)
+    return Quick(measure, lambda name: better(name) == "higher")
 
 
 def _distances(images: Images, embedding: Embedding, device: torch.device) -> Callable[[Model], dict[str, float]]:
@@ -57,7 +53,7 @@ def _distances(images: Images, embedding: Embedding, device: torch.device) -> Ca
         asked = labels.to(home) if labels is not None and model.classes else None
         made = model.sample(len(rows), asked, generator(0, "evaluation/quick"))
         found = compared(real, Cloud(embedding.embed(made)))
-        return {f"{name}-{embedding.name}": value for name, value in found.items()}
+        return {f"{name}-{embedding.name}": found[name] for name in _DISTANCES if name in found}
 
     return look
 
@@ -67,6 +63,7 @@ def _errors(images: Images, device: torch.device) -> Callable[[Model], dict[str,
 
     def look(model: Model) -> dict[str, float]:
         assert isinstance(model, Reconstructs)
-        return reconstruction.errors(model, (batch["image"] for batch in held_out.batches(images, rows, device)))
+        found = reconstruction.errors(model, (batch["image"] for batch in held_out.batches(images, rows, device)))
+        return {name: found[name] for name in _ERRORS if name in found}
 
     return look

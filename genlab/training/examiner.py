@@ -50,14 +50,17 @@ class Examiner:
     def check_best(self, best: str | None) -> None:
         """One look before hours of work: the figure that chooses the best must be one that is measured."""
         with self.looking():
-            terms = [*self.model.validate(self.gallery), *(self.quick.names if self.quick else ())]
+            terms = list(self.model.validate(self.gallery))
+            if self.quick:
+                self.quick.prepare(self.model)
+                terms += self.quick.names
         if best and best not in terms:
+            more = "" if self.quick else " trainer.evaluate=quick measures others."
             raise ConfigError(
-                f"best must be a figure of the validation, the lowest of which is the best ({', '.join(terms)}), "
-                f"and {best!r} is not."
+                f"best must be a figure of the validation ({', '.join(terms)}), and {best!r} is not.{more}"
             )
 
-    def measure(self, split: str) -> Figures:
+    def measure(self, split: str, *, last: bool = False) -> Figures:
         """The model's own terms, averaged over every image of a split; nothing where there is no such split."""
         if split not in self.loaders:
             return {}
@@ -71,14 +74,14 @@ class Examiner:
                     totals[name] = totals[name] + weighted if name in totals else weighted
                     counts[name] = counts.get(name, 0) + len(batch["image"])
             figures = {name: float(total) / counts[name] for name, total in totals.items()}
-            return figures | (self.quick.look(self.model) if self.quick and split == "validation" else {})
+            return figures | (self.quick.look(self.model, last=last) if self.quick and split == "validation" else {})
 
     def improves(self, name: str | None, figures: Figures, best: Mapping[str, Any] | None) -> bool:
         """Whether the figure that chooses is there and better than the best so far."""
         value = figures.get(name, math.nan) if name else math.nan
         if not math.isfinite(value):
             return False
-        higher = self.quick is not None and name in self.quick.higher
+        higher = self.quick is not None and name in self.quick.names and self.quick.higher(name)
         return best is None or (value > best["value"] if higher else value < best["value"])
 
     def pictures(self) -> dict[str, Tensor]:

@@ -1,36 +1,50 @@
 """A look at the model that costs more than a validation, taken as often as its share of the time allows."""
 
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from genlab.game import Model
 
 SHARE = 0.05
-"""Of the time since the run was started; the first look, which tells what one costs, is taken whatever it costs."""
+"""Of the time since the first look, besides that and the last one."""
 
 
-@dataclass(eq=False)
 class Quick:
     """Figures of held-out images that a recipe may choose the best by; which steps have them depends on the clock."""
 
-    names: tuple[str, ...]
-    """Of all figures that a look gives."""
-    higher: Collection[str]
-    """Those of them that are the better the higher they are."""
-    measure: Callable[[Model], dict[str, float]]
-    """A function of the weights alone."""
-    clock: Callable[[], float] = time.perf_counter
+    def __init__(
+        self,
+        measure: Callable[[Model], dict[str, float]],
+        higher: Callable[[str], bool],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """`measure` is a function of the weights alone; `higher` says of which figures more is better."""
+        self._measure, self.higher, self._clock = measure, higher, clock
+        self.names: tuple[str, ...] = ()
+        self.taken, self.left_out = 0, 0
+        self.spent = self._began = self._cost = 0.0
 
-    def __post_init__(self) -> None:
-        self._began, self.spent, self._longest = self.clock(), 0.0, 0.0
+    def prepare(self, model: Model) -> None:
+        """Learn what a look gives, and load what it takes, before the time counts."""
+        self.names = tuple(self._measure(model))
 
-    def look(self, model: Model) -> dict[str, float]:
+    def look(self, model: Model, *, last: bool) -> dict[str, float]:
         """The figures, or none where another look would take more than its share."""
-        before = self.clock()
-        if self._longest and self.spent + self._longest > SHARE * (before - self._began):
+        before = self._clock()
+        if self.taken and not last and self.spent + self._cost > SHARE * (before - self._began):
+            self.left_out += 1
             return {}
-        figures = self.measure(model)
-        took = self.clock() - before
-        self.spent, self._longest = self.spent + took, max(self._longest, took)
+        figures = self._measure(model)
+        after = self._clock()
+        self._cost = after - before
+        if self.taken:
+            self.spent += self._cost
+        else:
+            self._began = after
+        self.taken += 1
         return figures
+
+    def said(self) -> str:
+        """How often it was looked, for whoever chooses by it."""
+        every = self.taken + self.left_out
+        return f"{', '.join(self.names)}: measured at {self.taken} of {every} validations; more take too much time."

@@ -213,7 +213,7 @@ class Trainer:
         return improved
 
     def _record(self, split: str) -> Figures:
-        figures = self.examiner.measure(split)
+        figures = self.examiner.measure(split, last=self.position.step == self.total)
         if figures:
             self._write(split, figures)
         return figures
