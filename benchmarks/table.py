@@ -55,7 +55,7 @@ def measured(there: Run, **asked: Any) -> dict[str, Any]:
     """The figures of its last checkpoint."""
     found: list[dict[str, Any]] = []
     began = time.perf_counter()
-    evaluate([there], Asked(**asked), CPU, None, Console(), lambda _, record: found.append(record))
+    evaluate([there], Asked(**asked), CPU, None, Console(), found.append)
     print(f"{there.path.name} measured in {time.perf_counter() - began:.0f} s", flush=True)
     figures: dict[str, Any] = found[0]["last"]["figures"]
     return figures

@@ -125,7 +125,10 @@ Importance = Annotated[
     int, typer.Option("--importance", help="Samples for each image of the importance-weighted bound.")
 ]
 Draws = Annotated[int, typer.Option("--draws", help="Seeds that what is random is measured with, for its spread.")]
-TestImages = Annotated[int, typer.Option("--images", help="Test images that everything else looks at, at most.")]
+TestImages = Annotated[
+    int,
+    typer.Option("--images", help="Test images that all else looks at, at most, and training images of the probes."),
+]
 Only = Annotated[
     str | None,
     typer.Option(

@@ -99,13 +99,12 @@ def evaluate(
     from genlab.lab.bench import Asked
     from genlab.training.engine import choose_device
 
-    parts = tuple(only.split(",")) if only else ()
+    parts = () if only is None else tuple(only.split(","))
     asked = Asked(features=features, count=count, importance=importance, draws=draws, images=images, only=parts)
 
-    def tell(run: "Run", record: dict[str, Any]) -> None:
+    def tell(record: dict[str, Any]) -> None:
         report.terminal().print(report.evaluation_table(record))
         print(*report.protocol(record), sep="\n")
-        print(f"The figures and their protocol are in {run.path / evaluating.FILE}")
 
     evaluating.evaluate(found, asked, choose_device(device), data, _console(), tell)
     if len(found) > 1:

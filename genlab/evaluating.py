@@ -15,26 +15,28 @@ from genlab.data.images import Images
 from genlab.evaluation.classifier import trained_classifier
 from genlab.evaluation.embeddings import embedding_of
 from genlab.lab.bench import SPLIT, Asked, Bench
-from genlab.lab.evaluation import FILE as FILE
-from genlab.lab.evaluation import Record, Subject, check_parts, evaluated, keep
+from genlab.lab.evaluation import FILE, Record, Subject, check, evaluated, keep, with_older
 from genlab.lab.judge import judge
 from genlab.registry import ConfigError, RunError
 from genlab.run import Run
 from genlab.training.console import Console
 
-Tell = Callable[[Run, Record], None]
+Tell = Callable[[Record], None]
 
 
 def evaluate(
     runs: list[Run], asked: Asked, device: torch.device, place: Path | None, console: Console, tell: Tell
 ) -> None:
     """Measure every run that can be, keep and tell each record; at the end name those that could not be."""
-    check_parts(asked.only)
+    check(asked)
     benches: dict[str, Bench] = {}
     failed: dict[Run, str] = {}
     for there in runs:
         try:
-            tell(there, keep(there, _evaluated(there, asked, device, place, console, benches)))
+            record = with_older(there, _evaluated(there, asked, device, place, console, benches))
+            tell(record)
+            keep(there, record)
+            console.say(f"The figures and their protocol are in {there.path / FILE}")
         except ConfigError as error:
             failed[there] = str(error)
             console.say(f"{there.path}: {error}") if len(runs) > 1 else None

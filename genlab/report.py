@@ -113,7 +113,8 @@ def protocol(record: Mapping[str, Any]) -> list[str]:
     for part, facts in record["parts"].items():
         known = [f"{key.replace('_', ' ')} {_worded(value)}" for key, value in facts.items() if key not in hidden]
         lines.append(f"{part}: {'; '.join(known)}")
-    return [*lines, *dict.fromkeys([*last["notes"], *(best["notes"] if best else [])])]
+    notes = [note for each in (last, best) if each for part in each["notes"].values() for note in part]
+    return [*lines, *dict.fromkeys(notes)]
 
 
 def _worded(value: Any) -> str:

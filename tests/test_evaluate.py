@@ -12,6 +12,7 @@ from PIL import Image
 
 from genlab.evaluation import classifier
 from genlab.lab.evaluation import merged
+from genlab.run import Run
 from genlab.training import checkpoint
 from tests.program import TINY, Done, assert_refused, genlab
 
@@ -188,7 +189,7 @@ def test_only_some_parts_leave_the_others_as_they_were(place: Path) -> None:
 
 def test_figures_of_another_checkpoint_do_not_stay() -> None:
     def record(digest: str, name: str, part: str) -> dict[str, Any]:
-        entry = {"checkpoint": digest, "figures": {name: {"part": part}}}
+        entry = {"checkpoint": digest, "figures": {name: {"part": part}}, "notes": {part: []}}
         return {"genlab": "1", "data": {}, "parts": {part: {}}, "last": entry, "best": None}
 
     old = record("a", "PSNR", "reconstruct")
@@ -197,8 +198,9 @@ def test_figures_of_another_checkpoint_do_not_stay() -> None:
     assert set(merged(None, record("b", "kl", "score"))["last"]["figures"]) == {"kl"}
 
 
-def test_a_damaged_record_is_written_anew(place: Path) -> None:
-    (place / "outputs/vae/evaluation.json").write_text('{"last": ')
+@pytest.mark.parametrize("text", ['{"last": ', "{}", '{"last": 1}', "[]", '{"last": {"figures": {}}, "parts": 3}'])
+def test_a_damaged_record_is_written_anew(place: Path, text: str) -> None:
+    (place / "outputs/vae/evaluation.json").write_text(text)
     evaluate(place, "outputs/vae", "--only", "reconstruct")
     assert "PSNR" in record_of(place, "vae")["last"]["figures"]
 
@@ -220,13 +222,104 @@ def test_features_that_are_not_there_are_a_sentence_and_the_rest_is_measured(pla
     assert not any(name.startswith("FD") for name in figures)
 
 
+def test_every_run_of_several_has_its_own_notes(place: Path) -> None:
+    options = ["--count", "5000", "--draws", "1"]
+    evaluate(place, "outputs/vae", "outputs/cgan", "--only", "sample", options=options)
+    for name in ("vae", "cgan"):
+        (note,) = record_of(place, name)["last"]["notes"]["sample"]
+        assert note.startswith("There are 360 test images")
+    evaluate(place, "outputs/vae", "--only", "reconstruct")
+    assert record_of(place, "vae")["last"]["notes"]["sample"] == [note], "a part that stays keeps its notes"
+    evaluate(place, "outputs/vae", "--only", "sample")
+    assert record_of(place, "vae")["last"]["notes"]["sample"] == []
+
+
+STRANGE = """
+import torch
+from genlab.game import Model
+
+class Strange(Model):
+    def __init__(self, *, shape, way: str):
+        super().__init__()
+        self.shape, self.way, self.weight = shape, way, torch.nn.Parameter(torch.zeros(()))
+    def loss(self, batch):
+        return {"loss": (self.weight - 1) ** 2}
+    def reconstruct(self, images):
+        return images * 0.5
+    def encode(self, images):
+        if self.way == "raises":
+            raise ValueError("I do not like this image")
+        codes = images.flatten(1)[:, 20:23]
+        return {"rows": codes[:2], "maps": codes[:, :, None, None]}.get(self.way, codes)
+    def sample(self, count, labels=None, generator=None):
+        images = torch.rand(count, *self.shape, generator=generator)
+        if self.way == "infinite":
+            images[0] = float("inf")
+        return {"double": images.double(), "small": images[:, :, :4]}.get(self.way, images)
+
+MODELS = {"strange": Strange}
+"""
+
+
+@pytest.mark.parametrize(
+    ("way", "part", "sentence"),
+    [
+        ("raises", "code", "code: the model fails: ValueError: I do not like this image"),
+        ("rows", "code", "encode gives 2 x 3, and 120 x 3 was asked for."),
+        ("maps", "code", "encode gives 120 x 3 x 1 x 1, and 120 x 3 was asked for."),
+        ("infinite", "sample", "sample gives numbers that are not finite."),
+        ("small", "remember", "sample gives 120 x 1 x 4 x 8, and 120 x 1 x 8 x 8 was asked for."),
+    ],
+)
+def test_a_model_that_breaks_its_promise_is_told_so_and_its_other_abilities_are_measured(
+    strange: Path, way: str, part: str, sentence: str
+) -> None:
+    done = evaluate(strange, f"outputs/{way}")
+    assert sentence in done.stdout
+    record = record_of(strange, way)["last"]
+    assert sentence in record["notes"][part][0]
+    assert "squared_error" in record["figures"]
+    assert not {name for name, figure in record["figures"].items() if figure["part"].startswith(part)}
+
+
+def test_samples_in_double_precision_are_samples(strange: Path) -> None:
+    evaluate(strange, "outputs/double", "--only", "sample,remember")
+    assert {"FD-classifier", "copies"} <= record_of(strange, "double")["last"]["figures"].keys()
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs of somebody's own model, which does what no model should."""
+    folder = tmp_path_factory.mktemp("strange")
+    (folder / "configs/model").mkdir(parents=True)
+    (folder / "strange.py").write_text(STRANGE)
+    recipe = "class: strange\nway: plain\nbest: null\nplayers: {model: {rate: 0.1}}\n"
+    (folder / "configs/model/strange.yaml").write_text(recipe)
+    for way in ("raises", "rows", "maps", "infinite", "small", "double"):
+        given = ["--plugin", str(folder / "strange.py"), "model=strange", "data=digits", "trainer=smoke"]
+        done = genlab(folder, "train", *given, f"model.way={way}", f"run=outputs/{way}")
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_figures_that_cannot_be_kept_are_shown_all_the_same(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Run, "keep", refuse)
+    done = genlab(place, "evaluate", "outputs/vae", "--only", "reconstruct", *FEW)
+    assert_refused(done, "evaluation.json cannot be written: No space left on device.")
+    assert "squared_error" in done.stdout
+
+
 def test_points_are_compared_by_their_coordinates(tmp_path: Path) -> None:
     done = genlab(tmp_path, "train", "model=gan", "data=gaussian", "trainer=smoke", "run=outputs/points")
     assert done.returncode == 0, done.stderr
     evaluate(tmp_path, "outputs/points")
     record = record_of(tmp_path, "points")
     assert {"FD-coordinates", "nearest_training"} <= set(record["last"]["figures"])
-    assert record["last"]["notes"] == ["There are 120 test images"] or "note" not in record
+    assert record["last"]["notes"]["sample"] == []
+    assert "copies" not in record["last"]["figures"], "on a line the nearest point is always much nearer"
 
 
 def test_factors_that_are_known_are_looked_for_in_the_code(tmp_path: Path) -> None:
@@ -293,7 +386,8 @@ def test_one_run_that_cannot_be_measured_does_not_end_the_others(place: Path) ->
     ("arguments", "sentence"),
     [
         (["outputs/vae", "--only", "reconstructs"], "Did you mean 'reconstruct'?"),
-        (["outputs/vae", "--features", "inceptoin", "--only", "sample"], "Did you mean 'inception'?"),
+        (["outputs/vae", "--features", "inceptoin"], "Did you mean 'inception'?"),
+        (["outputs/vae", "--only", ""], "No part is called ''"),
         (["outputs/vae", "--count", "1"], "--count must be at least 2, and 1 is not."),
         (["outputs/vaee"], "Did you mean"),
         (["outputs/vae", "--only", "upscale"], "this model cannot do what is measured there"),

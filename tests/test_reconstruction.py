@@ -83,7 +83,11 @@ def test_no_image_has_no_figure_and_neither_has_what_is_no_number() -> None:
     averages = Averages()
     averages.add({"one": torch.tensor([1.0, math.nan]), "other": torch.tensor([1.0, math.inf])})
     averages.add({"third": torch.tensor([1.0, math.nan]), "last": torch.tensor([1, 4, math.inf])}, but_infinite=True)
-    assert averages.read() == {"last": 2.5}
+    with pytest.raises(ConfigError, match="one, other, third: not finite"):
+        averages.read()
+    finite = Averages()
+    finite.add({"last": torch.tensor([1, 4, math.inf]), "none": torch.tensor([math.inf])}, but_infinite=True)
+    assert finite.read() == {"last": 2.5}
 
 
 @pytest.mark.parametrize(

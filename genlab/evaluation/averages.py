@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from genlab.registry import ConfigError
+
 
 class Averages:
     """Adds up in double precision and without waiting for the device."""
@@ -22,6 +24,8 @@ class Averages:
             self.totals[name] = (before[0] + total, before[1] + count) if before else (total, count)
 
     def read(self) -> dict[str, float]:
-        """The means; a figure that no image has, or that is not finite for one of those that count, is left out."""
+        """The means; a figure that no image has is left out, one that is not finite for some is refused."""
         means = {name: float(total) / int(count) for name, (total, count) in self.totals.items() if int(count)}
-        return {name: value for name, value in means.items() if math.isfinite(value)}
+        if lost := [name for name, value in means.items() if not math.isfinite(value)]:
+            raise ConfigError(f"{', '.join(lost)}: not finite for some of the images, so there is no mean.")
+        return means

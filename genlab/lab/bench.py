@@ -15,7 +15,7 @@ from genlab.evaluation.classifier import Trained
 from genlab.evaluation.distribution import Cloud, compared
 from genlab.evaluation.embeddings import Embedding
 from genlab.evaluation.reference import reference
-from genlab.game import Batch, Model, Samples
+from genlab.game import Batch, Encodes, Model, Samples
 from genlab.networks.features import Features
 from genlab.randomness import generator
 from genlab.registry import ConfigError
@@ -56,7 +56,7 @@ class Bench:
     judge: Callable[[], Features | None]
     """What enlargements are compared by besides their pixels."""
     notes: list[str] = field(default_factory=list)
-    """What could not be measured, or not as it was asked for, a sentence each."""
+    """What is to be said of the part that is measured now, a sentence each."""
 
     probes: dict[int, dict[str, float]] = field(default_factory=dict)
     """By the length of a code, what is read from pixels and from as many components, which no model changes."""
@@ -86,14 +86,12 @@ class Bench:
         """The images that are measured on."""
         return held_out.chosen(self.images, SPLIT, self.asked.images)
 
-    @cached_property
+    @property
     def count(self) -> int:
         """How many samples are compared with as many real images."""
         there = len(self.images.splits[SPLIT])
         if there < self.asked.count:
-            self.note(
-                f"There are {there:,} test images: as many samples are compared with them, not {self.asked.count:,}."
-            )
+            self.note(f"There are {there:,} test images, so as many samples are measured and not {self.asked.count:,}.")
         return min(there, self.asked.count)
 
     @cached_property
@@ -104,14 +102,17 @@ class Bench:
     @cached_property
     def floor(self) -> dict[str, float]:
         """What as many training images get in place of samples."""
-        there = len(self.images.splits["train"])
-        if there < self.count:
-            self.note(f"There are {there:,} training images, so the floor is of so many and not of {self.count:,}.")
         return compared(self.real, Cloud(self.reference("train")))
 
     def reference(self, split: str) -> Tensor:
         """The features of the real images of a split."""
         return reference(self.images, split, self.embedding, self.count, seed=0).to(self.device)
+
+    def note_floor(self) -> None:
+        """Say where the floor is of fewer images than the figures."""
+        there = len(self.images.splits["train"])
+        if there < self.count:
+            self.note(f"There are {there:,} training images, so the floor is of so many and not of {self.count:,}.")
 
     def batches(self, doing: str, rows: Tensor | None = None, size: int = _AT_ONCE) -> Iterator[Batch]:
         """The images that are measured on, or other rows, and a bar that says how far it has come."""
@@ -134,8 +135,14 @@ class Bench:
         with progress(math.ceil(count / _AT_ONCE), "sampling", "sampled", "batches") as advance:
             for start in range(0, count, _AT_ONCE):
                 asked = None if labels is None else labels[start : start + _AT_ONCE].to(self.device)
-                yield model.sample(min(_AT_ONCE, count - start), asked, draws), asked
+                size = min(_AT_ONCE, count - start)
+                yield _made("sample", model.sample(size, asked, draws), (size, *self.images.shape)), asked
                 advance()
+
+    def codes(self, model: Encodes, images: Tensor) -> Tensor:
+        """The codes of these images."""
+        codes = model.encode(images)
+        return _made("encode", codes, (len(images), *codes.shape[1:2]))
 
     @cached_property
     def labels(self) -> Tensor | None:
@@ -144,3 +151,13 @@ class Bench:
             return None
         labels = self.images.labels[held_out.chosen(self.images, SPLIT, self.count)]
         return labels[torch.randperm(len(labels), generator=generator(0, "evaluation/labels"))]
+
+
+def _made(ability: str, made: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """What a model made, if it is what its ability promises: somebody's own model may make anything."""
+    if tuple(made.shape) != shape:
+        found, wanted = (" x ".join(map(str, size)) or "a single number" for size in (made.shape, shape))
+        raise ConfigError(f"{ability} gives {found}, and {wanted} was asked for.")
+    if not bool(made.isfinite().all()):
+        raise ConfigError(f"{ability} gives numbers that are not finite.")
+    return made.float()

@@ -6,11 +6,12 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from genlab import __version__
+from genlab.evaluation.embeddings import EMBEDDINGS
 from genlab.evaluation.figures import Figure, better
 from genlab.game import Model
-from genlab.lab.bench import SPLIT, Bench
+from genlab.lab.bench import SPLIT, Asked, Bench
 from genlab.lab.parts import PARTS, Measured
-from genlab.registry import ConfigError, unknown
+from genlab.registry import ConfigError, RunError, pick
 from genlab.run import Run
 
 FILE = "evaluation.json"
@@ -29,11 +30,12 @@ class Subject(NamedTuple):
     """`average` or `live`."""
 
 
-def check_parts(names: tuple[str, ...]) -> None:
-    """Refuse the name of a part that there is none of."""
-    for name in names:
-        if name not in PARTS:
-            raise unknown("part", name, PARTS)
+def check(asked: Asked) -> None:
+    """Refuse names that nothing has before anything is measured."""
+    for name in asked.only:
+        pick("part", name, PARTS)
+    if asked.features is not None:
+        pick("features", asked.features.partition("=")[0], EMBEDDINGS)
 
 
 def evaluated(bench: Bench, there: Run, last: Subject, best: Subject | None) -> Record:
@@ -52,8 +54,9 @@ def evaluated(bench: Bench, there: Run, last: Subject, best: Subject | None) -> 
         else:
             record[name], protocols = _measured(bench, subject)
             record["parts"] |= protocols
-    if not record["last"]["figures"] and record["last"]["notes"]:
-        raise ConfigError(f"{there.path} cannot be measured. {' '.join(record['last']['notes'])}")
+    notes = [note for part in record["last"]["notes"].values() for note in part]
+    if notes and not record["last"]["figures"]:
+        raise ConfigError(f"{there.path} cannot be measured. {' '.join(notes)}")
     return record
 
 
@@ -61,22 +64,32 @@ def _measured(bench: Bench, subject: Subject) -> tuple[Record, dict[str, Record]
     """The figures of one checkpoint, and the protocol of each part of them."""
     figures: dict[str, Record] = {}
     protocols: dict[str, Record] = {}
-    bench.notes.clear()
+    notes: dict[str, list[str]] = {}
     for name in bench.asked.only or PARTS:
+        bench.notes.clear()
         began = time.perf_counter()
-        try:
-            found = PARTS[name](bench, subject.model)
-        except ConfigError as error:
-            bench.note(f"{name}: {error}")
-            continue
-        if found:
+        if found := _part(bench, name, subject.model):
             part = found.name or name
             figures |= {figure: _plain(figure, value, part) for figure, value in found.figures.items()}
             protocols[part] = _protocol(bench, found, time.perf_counter() - began)
-        elif name in bench.asked.only:
-            bench.note(f"{name}: this model cannot do what is measured there, or the data does not have what it takes.")
+        notes[name] = list(bench.notes)
     facts = {"step": subject.step, "checkpoint": subject.checkpoint, "weights": subject.weights}
-    return {**facts, "figures": figures, "notes": list(bench.notes)}, protocols
+    return {**facts, "figures": figures, "notes": notes}, protocols
+
+
+def _part(bench: Bench, name: str, model: Model) -> Measured | None:
+    """One part; where it cannot be measured, a note says why, and the others are."""
+    try:
+        found = PARTS[name](bench, model)
+    except RunError:
+        raise
+    except Exception as error:  # a model may be somebody's own, and raise anything
+        known = isinstance(error, ConfigError)
+        bench.note(f"{name}: {error}" if known else f"{name}: the model fails: {type(error).__name__}: {error}")
+        return None
+    if found is None and name in bench.asked.only:
+        bench.note(f"{name}: this model cannot do what is measured there, or the data does not have what it takes.")
+    return found
 
 
 def _plain(name: str, figure: Figure, part: str) -> Record:
@@ -88,14 +101,23 @@ def _protocol(bench: Bench, found: Measured, seconds: float) -> Record:
     about = {"seconds": round(seconds, 1), "measured": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     draws = found.protocol.get("draws")
     seeds = {} if draws is None else {"seeds": list(range(draws))}
-    return {**found.protocol, **seeds, "device": str(bench.device), "versions": versions, **about}
+    return {"device": str(bench.device), "versions": versions, **about, **seeds, **found.protocol}
 
 
-def keep(there: Run, new: Record) -> Record:
-    """Write the record; parts that were measured before of the very same checkpoints and data stay beside the new."""
-    record = merged(read(there), new)
-    there.keep(FILE, json.dumps(record, indent=2, allow_nan=False) + "\n")
-    return record
+def with_older(there: Run, new: Record) -> Record:
+    """The record with parts that were measured before, if of the very same checkpoints and data."""
+    try:
+        return merged(read(there), new)
+    except (KeyError, TypeError, AttributeError):  # another program's, or another version's
+        return new
+
+
+def keep(there: Run, record: Record) -> None:
+    """Write the record into its run."""
+    try:
+        there.keep(FILE, json.dumps(record, indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        raise ConfigError(f"{there.path / FILE} cannot be written: {error.strerror or error}.") from None
 
 
 def read(there: Run) -> Record | None:
@@ -115,7 +137,8 @@ def merged(old: Record | None, new: Record) -> Record:
     for name in ("last", "best"):
         if new[name]:
             stay = {key: figure for key, figure in old[name]["figures"].items() if figure["part"] not in new["parts"]}
-            record[name] = {**new[name], "figures": {**stay, **new[name]["figures"]}}
+            notes = {**old[name]["notes"], **new[name]["notes"]}
+            record[name] = {**new[name], "figures": {**stay, **new[name]["figures"]}, "notes": notes}
     return record
 
 

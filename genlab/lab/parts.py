@@ -17,6 +17,7 @@ from genlab.evaluation.held_out import chosen
 from genlab.game import Bounds, Encodes, Model, Reconstructs, Samples, Scores, Upscales
 from genlab.lab import enlargement
 from genlab.lab.bench import SPLIT, Bench
+from genlab.networks.features import digest_of
 from genlab.randomness import reseed
 
 # What takes long is measured of so many images at most.
@@ -66,9 +67,10 @@ def score(bench: Bench, model: Model) -> Measured | None:
         likelihood.bounds(model, bench.pictures("bounding", size=100), bench.asked.importance, seed)
         for seed in range(bench.asked.draws)
     ]
-    continuous = "a density over [0, 1]" if model.continuous else "a probability of each pixel"
+    over = "the points" if bench.images.shape.points else "[0, 1]"
+    kind = f"a density over {over}" if model.continuous else "a probability of each pixel"
     protocol = {"images": len(bench.rows), "draws": len(draws), "importance_samples": bench.asked.importance}
-    return Measured(summarised(draws), {**protocol, "likelihood": continuous, "unit": "nats an image"})
+    return Measured(summarised(draws), {**protocol, "likelihood": kind, "unit": "nats an image"})
 
 
 def sample(bench: Bench, model: Model) -> Measured | None:
@@ -82,6 +84,7 @@ def sample(bench: Bench, model: Model) -> Measured | None:
         draws.append(_named(compared(bench.real, Cloud(made)), embedding.name))
     protocol = {"samples": bench.count, "real_images": bench.count, "draws": len(draws), "features": embedding.name}
     protocol |= {"features_digest": embedding.digest, "features_are": embedding.says, "floor": "training images"}
+    bench.note_floor()
     figures = summarised(draws, _named(bench.floor, embedding.name))
     return Measured(figures, protocol, f"sample-{embedding.name}")
 
@@ -104,8 +107,9 @@ def remember(bench: Bench, model: Model) -> Measured | None:
             f"{floor['copies']:.0%} are as near to one): the model has memorised them."
         )
     training = len(bench.images.splits["train"])
-    protocol = {"samples": count, "draws": len(draws), "training_images": training, "distance": "pixels"}
-    return Measured(figures, {**protocol, "copies_are": memory.RULE, "floor": "test images"})
+    protocol = {"samples": count, "draws": len(draws), "training_images": training, "floor": "test images"}
+    rule = {"copies_are": memory.RULE} if "copies" in figures else {}
+    return Measured(figures, {**protocol, "distance": "root mean square of the differences", **rule})
 
 
 def classes(bench: Bench, model: Model) -> Measured | None:
@@ -126,8 +130,9 @@ def classes(bench: Bench, model: Model) -> Measured | None:
         found = class_accuracy(judge.head(features).softmax(1), wanted)
         draws.append(found | class_diversity(features, wanted, real_features, real_labels))
     floors = class_accuracy(judge.head(real_features).softmax(1), real_labels) | {"class_diversity": 1.0}
-    protocol = {"samples": bench.count, "draws": len(draws), "classifier_accuracy": accuracy, "floor": "test images"}
-    return Measured(summarised(draws, floors), protocol)
+    protocol = {"samples": bench.count, "draws": len(draws), "floor": "test images"}
+    known = {"classifier_accuracy": accuracy, "classifier_digest": digest_of(judge.state_dict().items())}
+    return Measured(summarised(draws, floors), {**protocol, **known})
 
 
 def code(bench: Bench, model: Model) -> Measured | None:
@@ -172,7 +177,10 @@ def upscale(bench: Bench, model: Model) -> Measured | None:
     means = enlargement.measure(model, pictures, bench.features, bench.images.shape.channels)[-2:]
     ways = {row.by: row.figures for row in means}
     figures = ways[enlargement.MODEL] | _named(ways[enlargement.BICUBIC], enlargement.BICUBIC)
-    return Measured(summarised([figures]), {"images": len(rows), "measured": enlargement.caption(model.scale)})
+    protocol = {"images": len(rows), "method": enlargement.caption(model.scale)}
+    if features := bench.features:
+        protocol |= {"features": features.name, "features_digest": features.digest}
+    return Measured(summarised([figures]), protocol)
 
 
 PARTS: dict[str, Callable[[Bench, Model], Measured | None]] = {
@@ -198,7 +206,7 @@ class _Coded(NamedTuple):
 def _coded(bench: Bench, model: Encodes, rows: Tensor) -> _Coded:
     """The codes of these images, the images as rows of numbers, and their labels where there are some."""
     found = [
-        (model.encode(batch["image"]).cpu(), batch["image"].flatten(1).cpu())
+        (bench.codes(model, batch["image"]).cpu(), batch["image"].flatten(1).cpu())
         for batch in bench.batches("encoding", rows)
     ]
     coded, flat = (torch.cat(parts) for parts in zip(*found, strict=True))

@@ -14,7 +14,7 @@ def coordinates(*, images: Images, device: torch.device | None = None) -> Embedd
     if not images.shape.points:
         raise ConfigError("The features coordinates are of points, and this data is images; random takes them.")
     home = device or torch.device("cpu")
-    says = f"the {images.shape.width} coordinates of the points themselves"
+    says = f"the points themselves, in {images.shape.width} dimensions"
     return Embedding("coordinates", digest_of((), "coordinates"), says, home, in_batches(_as_they_are, home))
 
 
