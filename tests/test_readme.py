@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from genlab.evaluation import classifier
 from tests.program import genlab
 
 ROOT = Path(__file__).parent.parent
@@ -37,15 +38,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shortened(command: list[str]) -> list[str]:
-    """The same with a budget of two steps; what is not trained is left as it is."""
+    """The same with a budget of two steps, and of a few images; what takes no time is left as it is."""
     if command[1] == "train" and not {"--help", "--cfg"} & set(command):
         return [*command, *SHORT]
+    if command[1] == "evaluate":
+        return [*command, "--count", "20", "--images", "20", "--draws", "1"]
     return ["genlab", "resume", "latest", "trainer.steps=3"] if command[1] == "resume" else command
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_of_the_readme_runs(folder: Path, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setattr(classifier, "LEAST_STEPS", 3)
+    monkeypatch.setattr(classifier, "EPOCHS", 0)
     if command[0] == "make":
         done = subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     else:
