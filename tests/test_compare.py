@@ -375,17 +375,27 @@ def test_there_is_a_panel_for_every_figure_with_a_point_for_every_run(sweep: Pat
 def test_a_picture_of_many_runs_holds_what_most_have_and_says_what_it_leaves_out(tmp_path: Path) -> None:
     first = make_run(tmp_path / "first")
     for number in range(27):
-        run = Path(shutil.copytree(first, tmp_path / "many" / str(number)))
+        run = Path(shutil.copytree(first, tmp_path / "many" / f"{number:02} of {'long' * 10}"))
         evaluate(run, {f"PSNR-{name:02}": (number, None, None) for name in range(40) if number <= 2 * name})
     found = comparison(tmp_path / "many")
     drawn = chart.figures(found)
     assert drawn
     height, width = (drawn.get_size_inches() * drawn.dpi)[::-1]
-    assert height < 6000
+    # Labels of two lines as large as those of few runs would take twice as much.
+    assert height < 3500
     assert [panel.get_title().split("\n")[0] for panel in drawn.axes] == [f"PSNR-{name:02}" for name in range(13, 37)]
     (said,) = comparing._undrawn(found)
     assert said.startswith("figures.png leaves out ")
     assert said.endswith("PSNR-10, PSNR-11 and 6 more.")
+
+
+def test_what_a_single_run_has_is_drawn_only_where_there_is_no_other(pair: list[Path]) -> None:
+    evaluate(pair[0], SPREAD | {"SSIM": (0.5, None, None)})
+    assert "SSIM" in chart.panelled(comparison(pair[0]))
+    found = comparison(*pair)
+    assert chart.panelled(found) == [name for name in found.figures if name != "SSIM"]
+    (said,) = comparing._undrawn(found)
+    assert said.endswith(": SSIM.")
 
 
 def test_no_label_lies_on_another_with_many_runs_of_long_names(tmp_path: Path) -> None:

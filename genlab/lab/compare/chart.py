@@ -11,8 +11,7 @@ from genlab.lab.compare.comparison import Comparison
 from genlab.lab.compare.panels import BEST, DOTS, HEAD, LETTER, POINT, dress, panels, scale
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Chart
+    from genlab.lab.compare.panels import Axes, Chart
 
 _FLOOR = "#777777"
 _ACROSS, _DOWN, _TALLEST = 4, 6, 6000 // DOTS

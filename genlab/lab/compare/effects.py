@@ -13,8 +13,7 @@ from genlab.lab.compare.measured import direction
 from genlab.lab.compare.panels import BEST, LETTER, PANEL, POINT, dress, panels, scale, spans
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Chart
+    from genlab.lab.compare.panels import Axes, Chart
 
 _LEVEL = 6
 """Names of values that have room beside each other when they lie rather than stand."""
@@ -117,14 +116,12 @@ def _cut(value: str, most: int = 16) -> str:
 
 def _at_values(panel: Axes, places: dict[str, float]) -> None:
     """Ticks where the values are that were tried, if they are few and apart."""
-    from matplotlib.ticker import NullLocator
-
     wide = spans(list(places.values()))
     if wide:
         panel.set_xscale("log")
     if len(places) <= 6 and (wide or _apart(list(places.values()))):
         panel.set_xticks(list(places.values()), list(places))
-        panel.xaxis.set_minor_locator(NullLocator())
+        panel.set_xticks([], minor=True)
 
 
 def _apart(values: Sequence[float], least: float = 0.12) -> bool:

@@ -10,8 +10,11 @@ from genlab.lab.compare.comparison import Comparison
 from genlab.lab.compare.measured import direction
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Chart
+    import matplotlib.axes
+    import matplotlib.figure
+
+    Axes = matplotlib.axes.Axes
+    Chart = matplotlib.figure.Figure
 
 POINT, BEST = "#3b6ea5", "#d1661b"
 # In inches: a character of 8 points, a panel, and what its title and its ticks take.
@@ -33,12 +36,12 @@ def panels(
 ) -> tuple[Chart, Any]:
     """Panels of one size, with room on the left of the first and between them, in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Chart
+    from matplotlib.figure import Figure
 
     wide = left + across * PANEL + (across - 1) * gap + 0.25
     each = height + HEAD + foot
     tall = down * each
-    chart = Chart(figsize=(wide, tall), dpi=DOTS)
+    chart = Figure(figsize=(wide, tall), dpi=DOTS)
     FigureCanvasAgg(chart)
     sides = {"left": left / wide, "right": 1 - 0.25 / wide}
     # Above a panel is its title, below it are its ticks.
