@@ -10,13 +10,14 @@ from rich.console import Console
 
 from genlab import assembly, comparison_tables, config
 from genlab.game import Model
-from genlab.lab.compare import chart, files, samples
+from genlab.lab.compare import chart, effects, files, panels, samples
 from genlab.lab.compare.comparison import Comparison, compared
 from genlab.lab.compare.differing import Asked
 from genlab.lab.fresh import refuse_unwritable, write_fresh
 from genlab.registry import ConfigError
 from genlab.run import OUTPUTS, Run, dated, meant
 
+TABLE, FIGURES = "table.csv", "figures.png"
 AS_TEXT = {"csv": files.as_csv, "json": files.as_json}
 
 
@@ -74,15 +75,28 @@ def _recipe(names: tuple[str, ...]) -> config.Plain:
 
 def _write(comparison: Comparison, folder: Path) -> tuple[list[Path], list[str]]:
     """The files that were written, and what there is to say of what they leave out."""
-    panels, left_out = samples.drawn(comparison.rows, _best if comparison.checkpoint == "best" else assembly.open_model)
+    sampled, left_out = samples.drawn(
+        comparison.rows, _best if comparison.checkpoint == "best" else assembly.open_model
+    )
     writers: dict[str, Callable[[BinaryIO], None] | None] = {
-        "table.csv": _text(files.as_csv(comparison)),
+        TABLE: _text(files.as_csv(comparison)),
         "table.json": _text(files.as_json(comparison)),
-        "figures.png": chart.written(chart.figures(comparison)),
-        "effects.png": chart.written(chart.effects(comparison)),
-        "samples.png": samples.written(panels),
+        FIGURES: panels.written(chart.figures(comparison)),
+        "effects.png": panels.written(effects.effects(comparison)),
+        "samples.png": samples.written(sampled),
     }
-    return [write_fresh(folder / name, write).path for name, write in writers.items() if write], left_out
+    written = [write_fresh(folder / name, write).path for name, write in writers.items() if write]
+    return written, [*left_out, *_undrawn(comparison)]
+
+
+def _undrawn(comparison: Comparison, most: int = 12) -> list[str]:
+    """Which figures have no panel, if any."""
+    drawn = chart.panelled(comparison)
+    rest = [name for name in comparison.figures if name not in drawn]
+    if not rest:
+        return []
+    named = ", ".join(rest[:most]) + (f" and {len(rest) - most} more" if len(rest) > most else "")
+    return [f"{FIGURES} leaves out what a single run has, or is more than it holds; {TABLE} has it: {named}."]
 
 
 def _best(run: Run) -> Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from rich.console import Console
@@ -12,11 +13,12 @@ from rich.text import Text
 
 from genlab.evaluation.figures import Better, Figure
 from genlab.lab.compare.comparison import Comparison, Row
-from genlab.lab.compare.differing import text
+from genlab.lab.compare.differing import teaching, text
 from genlab.lab.compare.measured import direction
 from genlab.training.console import clock, number
 
 FLOOR = "real data"
+_FEW = 6
 
 
 class Column(NamedTuple):
@@ -30,15 +32,18 @@ class Column(NamedTuple):
 
 def tables(comparison: Comparison, width: int | None) -> list[Table]:
     """What reads best in so many characters; None is as wide as it takes."""
-    names, columns = _names(comparison), _columns(comparison)
-    whole = _upright([names, *columns], comparison)
+    names, blocks = _names(comparison), _blocks(comparison)
+    whole = _upright([names, *chain(*blocks)], comparison)
     if width is None or width_of(whole) <= width:
         return [whole]
+    settings, figures, costs = blocks
+    # Of many settings the figures would be pages away.
+    order = blocks if len(settings) <= _FEW else [figures, costs, settings]
     for heads in (names.cells, _numbers(comparison)):
-        turned = _turned(heads, columns, comparison)
+        turned = _turned(heads, order)
         if width_of(turned) <= width:
             return [turned] if heads is names.cells else [turned, _legend(comparison)]
-    return [*_parted(columns, comparison, width), _legend(comparison)]
+    return [*_parted(list(chain(*order)), comparison, width), _legend(comparison)]
 
 
 def width_of(table: Table) -> int:
@@ -65,22 +70,28 @@ def _names(comparison: Comparison) -> Column:
     return Column("run", [*(Text(row.name) for row in comparison.rows), *_floor_cell(comparison, FLOOR)], numeric=False)
 
 
-def _columns(comparison: Comparison) -> list[Column]:
+def _blocks(comparison: Comparison) -> list[list[Column]]:
     """The settings, figures and costs, with a last cell for what real data gets where that is known."""
     blank = _floor_cell(comparison, "")
-    found = [
+    settings = [
         Column(name, [*(_setting(row, name) for row in comparison.rows), *blank], numeric=False)
-        for name in comparison.settings
+        for name in teaching(comparison.settings) or comparison.settings
     ]
+    figures = list[Column]()
     for name in comparison.figures:
         floor = comparison.floor(name)
         last = [Text("" if floor is None else number(floor))] if blank else []
         cells = [_figure(row.figures.get(name), comparison.best(name)) for row in comparison.rows]
-        found.append(Column(name, [*cells, *last], direction(name)))
-    for name in comparison.costs:
-        cells = [Text(_cost(name, row.cost.get(name))) for row in comparison.rows]
-        found.append(Column(name, [*cells, *blank], numeric=name != "device"))
-    return found
+        figures.append(Column(name, [*cells, *last], direction(name)))
+    costs = [
+        Column(
+            name,
+            [*(Text(_cost(name, row.cost.get(name))) for row in comparison.rows), *blank],
+            numeric=name != "device",
+        )
+        for name in comparison.costs
+    ]
+    return [settings, figures, costs]
 
 
 def _floor_cell(comparison: Comparison, words: str) -> list[Text]:
@@ -128,16 +139,16 @@ def _upright(columns: Sequence[Column], comparison: Comparison) -> Table:
     return table
 
 
-def _turned(heads: Sequence[Text], columns: Sequence[Column], comparison: Comparison) -> Table:
-    """A column a run."""
+def _turned(heads: Sequence[Text], blocks: Sequence[Sequence[Column]]) -> Table:
+    """A column a run, and a line below each block."""
     table = Table(header_style="bold")
     table.add_column("")
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
-    for column in columns:
-        name = _title(column.name) + (f" ({column.better})" if column.better else "")
-        after = column.name in [part[-1] for part in (comparison.settings, comparison.figures) if part]
-        table.add_row(Text(name), *column.cells, end_section=after)
+    for block in blocks:
+        for column in block:
+            name = _title(column.name) + (f" ({column.better})" if column.better else "")
+            table.add_row(Text(name), *column.cells, end_section=column is block[-1])
     return table
 
 

@@ -1,6 +1,7 @@
 """Many runs from one command: every combination of what was asked for."""
 
 import dataclasses
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -23,7 +24,8 @@ def sweep(overrides: list[str], folders: list[Path], files: list[str]) -> None:
         config.sweep(rest, folder, _job, folders, files)
     finally:
         terminal().print(runs_table(runs(folder)))
-    print(f"The sweep is done. Compare its runs in the HParams tab: genlab board {folder}")
+    print("The sweep is done. Measure its runs, set them beside each other, or see their curves and the HParams tab:")
+    print(*(f"  genlab {command} {shlex.quote(str(folder))}" for command in ("evaluate", "compare", "board")), sep="\n")
 
 
 def _job(wanted: Config, folder: Path) -> float | None:

@@ -75,6 +75,7 @@ def test_a_sweep_started_again_does_nothing_twice(tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert {path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()} == {"model=ae", "model=vae"}
     assert genlab(tmp_path, *sweep).stdout.count("There is nothing to do.") == 2
+    assert all(f"\n  genlab {command} sweep\n" in first.stdout for command in ("evaluate", "compare", "board"))
 
 
 def test_a_signal_stops_a_sweep_and_not_one_of_its_jobs_alone(tmp_path: Path) -> None:

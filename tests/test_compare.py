@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor
 
 from genlab import assembly, comparing
 from genlab.comparison_tables import shown, tables, width_of
 from genlab.evaluation.figures import Figure
 from genlab.game import Model
-from genlab.lab.compare import chart, samples
+from genlab.lab.compare import chart, effects, samples
 from genlab.lab.compare.comparison import Comparison, compared
 from genlab.run import meant
 from tests.program import assert_refused, genlab
@@ -191,7 +194,14 @@ def test_losses_on_other_data_or_of_another_kind_are_not_held_against_each_other
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", "{}", '{"last": {"figures": {"FD": 3}}, "data": {}, "parts": {}}', '{"last": null, "data": {}}']
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"last": {"figures": {}, "notes": {"sample": 3}}, "data": {}, "parts": {}}',
+        '{"last": {"figures": {"FD": 3}}, "data": {}, "parts": {}}',
+        '{"last": null, "data": {}}',
+    ]
     + ['{"last": {"figures": {"FD": {"mean": NaN}}}, "data": {}, "parts": {}}'],
 )
 def test_the_runs_own_figures_serve_where_an_evaluation_is_damaged(pair: list[Path], text: str) -> None:
@@ -213,6 +223,16 @@ def test_an_evaluation_that_training_has_left_behind_is_named(pair: list[Path]) 
     assert "Evaluated at step 50, and the last checkpoint is of step 100 now: 1." in comparison(*pair).notes
 
 
+@pytest.mark.parametrize("by_part", [True, False])
+def test_the_notes_of_an_evaluation_are_shown_by_runs_once(tmp_path: Path, by_part: bool) -> None:
+    runs = [make_run(tmp_path / str(seed), f"seed={seed}") for seed in range(3)]
+    for number, run in enumerate(runs):
+        all_say, one_says = ["Few images."], ["No labels."] if number == 1 else []
+        notes = {"sample": all_say, "remember": all_say, "codes": one_says} if by_part else [*all_say, *one_says]
+        evaluate(run, SPREAD, notes=notes)
+    assert comparison(*runs).notes == ["Few images (all 3 runs).", "No labels (1)."]
+
+
 def test_the_best_checkpoint_is_shown_where_it_was_kept_and_else_the_last(tmp_path: Path) -> None:
     kept = make_run(tmp_path / "kept", best={"step": 60, "figure": "loss", "value": 1.25})
     evaluate(kept, SPREAD, best={"PSNR": (30.0, None, None)})
@@ -232,9 +252,54 @@ def test_seconds_that_leave_out_what_came_before_a_resumption_are_named(tmp_path
     ]
 
 
-def test_settings_that_change_together_are_named(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path / f"{n}", f"model.beta={n}", f"model.latent_dim={10 * n}") for n in (1, 2)]
-    assert any("model.latent_dim and model.beta change together" in note for note in comparison(*runs).notes)
+def test_settings_that_change_together_are_named_once_and_those_without_effect_are_not(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path / f"{n}", *together(n), f"trainer.batch_size={20 if n < 3 else 30}", f"seed={n}", *aside(n))
+        for n in (1, 2, 3)
+    ]
+    said = [note for note in comparison(*runs).notes if "change together" in note]
+    group = "model.latent_dim, model.beta, model.players.model.rate"
+    assert said == [f"These change together, so no effect is told from the others': {group}."]
+    said = [note for note in comparison(*runs[1:]).notes if "change together" in note]
+    assert said == [f"These change together, so no effect is told from the others': {group}, trainer.batch_size."]
+
+
+def test_what_has_no_effect_on_what_is_learnt_stands_last_in_files_and_not_in_tables(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / f"{n}", "model=dcgan", *aside(n), f"seed={n}", f"model.average=0.{n}") for n in (1, 2)]
+    found = comparison(*runs)
+    without = [override.partition("=")[0] for override in aside(0)]
+    assert found.settings[:2] == ["model.average", "seed"]
+    assert set(found.settings[2:]) == set(without)
+    assert [row.label for row in found.rows] == ["average 0.1, seed 1", "average 0.2, seed 2"]
+    assert found.doubtful == frozenset()
+    said = headings(tables(found, None))
+    assert "seed" in said
+    assert not said & set(without)
+    # Where nothing else differs, that is what there is to show.
+    found = comparison(*(make_run(tmp_path / f"alone {n}", f"trainer.log_every={n}") for n in (1, 2)))
+    assert "trainer.log_every" in headings(tables(found, None))
+    assert [row.label for row in found.rows] == ["log_every 1", "log_every 2"]
+
+
+def together(number: int) -> list[str]:
+    return [f"model.beta={number}", f"model.latent_dim={10 * number}", f"model.players.model.rate=0.00{number}"]
+
+
+def aside(number: int) -> list[str]:
+    """What is looked at, shown and kept, and how the best is chosen."""
+    every = [f"trainer.{name}_every={number}" for name in ("validate", "checkpoint", "log")]
+    return [
+        *every,
+        f"trainer.keep={2 + number}",
+        f"trainer.evaluate={['null', 'quick'][number % 2]}",
+        f"model.best=n{number}",
+    ]
+
+
+def headings(parts: Sequence[Table]) -> set[str]:
+    """What the columns of tables, or the lines of turned ones, are called."""
+    cells = [str(cell) for part in parts for column in part.columns for cell in (column.header, *column.cells)]
+    return {cell.split("\n")[0].split(" (")[0] for cell in cells}
 
 
 def test_what_cannot_be_read_of_a_config_is_said_and_the_figures_stand(pair: list[Path]) -> None:
@@ -264,11 +329,29 @@ def test_every_cell_is_whole_in_a_terminal_of_any_width(sweep: Path, width: int)
     for found in (comparison(sweep), comparison(*list(sweep.iterdir())[:2])):
         parts = tables(found, width)
         assert all(width_of(part) <= width for part in parts)
-        cells = [str(cell) for part in parts for column in part.columns for cell in [column.header, *column.cells]]
-        for name in [*found.settings, *found.figures, "images/s"]:
-            assert any(cell.split("\n")[0].split(" (")[0] == name for cell in cells), name
-        for row in found.rows:
-            assert row.name in cells
+        assert {*found.settings, *found.figures, "images/s", *order(found)} <= headings(parts)
+
+
+@pytest.mark.parametrize("runs", [2, 8])
+def test_figures_come_before_many_settings_where_not_all_fits(tmp_path: Path, runs: int) -> None:
+    many = [*together(1), "trainer.batch_size=1", "model.network.hidden=[1]", "data.shift=1", "data.zoom=0.1"]
+    found = [
+        evaluate(make_run(tmp_path / f"{n}", *(override.replace("1", str(n)) for override in many)), SPREAD)
+        for n in range(1, runs + 1)
+    ]
+    said = [text for part in tables(comparison(*found), 80) for text in lines(part)]
+    place = {name: next(n for n, text in enumerate(said) if name in text) for name in ("PSNR", "zoom", "beta")}
+    assert place["PSNR"] < place["zoom"] < place["beta"]
+    (whole,) = tables(comparison(*found), None)
+    heads = [str(column.header).split("\n")[0] for column in whole.columns]
+    assert heads.index("model.beta") < heads.index("PSNR")
+
+
+def lines(table: Table) -> list[str]:
+    console = Console(width=width_of(table), file=io.StringIO())
+    with console.capture() as caught:
+        console.print(table)
+    return caught.get().splitlines()
 
 
 def test_on_a_pipe_a_run_is_one_line(sweep: Path) -> None:
@@ -289,6 +372,32 @@ def test_there_is_a_panel_for_every_figure_with_a_point_for_every_run(sweep: Pat
     assert found.rows[0].label == "beta 1, rate 0.001, seed 0"
 
 
+def test_a_picture_of_many_runs_holds_what_most_have_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "first")
+    for number in range(27):
+        run = Path(shutil.copytree(first, tmp_path / "many" / f"{number:02} of {'long' * 10}"))
+        evaluate(run, {f"PSNR-{name:02}": (number, None, None) for name in range(40) if number <= 2 * name})
+    found = comparison(tmp_path / "many")
+    drawn = chart.figures(found)
+    assert drawn
+    height, width = (drawn.get_size_inches() * drawn.dpi)[::-1]
+    # Labels of two lines as large as those of few runs would take twice as much.
+    assert height < 3500
+    assert [panel.get_title().split("\n")[0] for panel in drawn.axes] == [f"PSNR-{name:02}" for name in range(13, 37)]
+    (said,) = comparing._undrawn(found)
+    assert said.startswith("figures.png leaves out ")
+    assert said.endswith("PSNR-10, PSNR-11 and 6 more.")
+
+
+def test_what_a_single_run_has_is_drawn_only_where_there_is_no_other(pair: list[Path]) -> None:
+    evaluate(pair[0], SPREAD | {"SSIM": (0.5, None, None)})
+    assert "SSIM" in chart.panelled(comparison(pair[0]))
+    found = comparison(*pair)
+    assert chart.panelled(found) == [name for name in found.figures if name != "SSIM"]
+    (said,) = comparing._undrawn(found)
+    assert said.endswith(": SSIM.")
+
+
 def test_no_label_lies_on_another_with_many_runs_of_long_names(tmp_path: Path) -> None:
     first, runs = make_run(tmp_path / "first"), list[Path]()
     for number in range(30):
@@ -304,7 +413,7 @@ def test_no_label_lies_on_another_with_many_runs_of_long_names(tmp_path: Path) -
 
 
 def test_there_is_a_panel_for_each_swept_setting_and_measure_with_the_means_over_the_rest(sweep: Path) -> None:
-    drawn = chart.effects(comparison(sweep))
+    drawn = effects.effects(comparison(sweep))
     assert drawn
     panels = {(panel.get_xlabel(), panel.get_title().split("\n")[0]): panel for panel in drawn.axes}
     settings = ("model.players.model.rate", "model.beta")
@@ -317,15 +426,32 @@ def test_there_is_a_panel_for_each_swept_setting_and_measure_with_the_means_over
 
 def test_values_that_span_much_are_on_a_logarithmic_axis(tmp_path: Path) -> None:
     found = comparison(*(make_run(tmp_path / f"{beta}", f"model.beta={beta}") for beta in (0.01, 1, 4)))
-    drawn = chart.effects(found)
+    drawn = effects.effects(found)
     assert drawn
     assert [panel.get_xscale() for panel in drawn.axes] == ["log"]
 
 
+def test_of_two_runs_no_effect_is_drawn_and_of_settings_that_change_together_one(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / f"{n}", *together(n), f"seed={n}", *aside(n)) for n in (1, 2, 3)]
+    assert effects.effects(comparison(*runs[:2])) is None
+    drawn = effects.effects(comparison(*runs))
+    assert drawn
+    assert [panel.get_xlabel().split() for panel in drawn.axes] == [
+        ["model.latent_dim", "with", "model.beta,", "model.players.model.rate"]
+    ]
+    # Of two runs more that repeat the same settings, the effect is one of means.
+    again = [make_run(tmp_path / f"again {n}", *together(n), f"seed={n + 9}") for n in (1, 2)]
+    drawn = effects.effects(comparison(*runs[:2], *again))
+    assert drawn
+    assert len(drawn.axes) == 1
+    # What only says how often something is looked at has none.
+    assert effects.effects(comparison(*(make_run(tmp_path / f"aside {n}", *aside(n)) for n in (1, 2, 3)))) is None
+
+
 def test_nothing_is_drawn_of_effects_where_only_seeds_differ_or_nothing_compares(pair: list[Path]) -> None:
-    assert chart.effects(comparison(*pair)) is None
+    assert effects.effects(comparison(*pair)) is None
     other = make_run(pair[0].parent / "other", "data=digits", fingerprint="f" * 16)
-    assert chart.effects(comparison(pair[0], other)) is None
+    assert effects.effects(comparison(pair[0], other)) is None
 
 
 class Echo(Model):
@@ -376,8 +502,8 @@ def test_the_sheet_shows_each_pixel_below_its_label() -> None:
 
 @pytest.fixture
 def trained(place: Path) -> Path:
-    """A folder with two real runs of equal weights, which say that they are of different settings."""
-    for beta in ("1.0", "4.0"):
+    """A folder with three real runs of equal weights, which say that they are of different settings."""
+    for beta in ("1.0", "2.0", "4.0"):
         run = Path(shutil.copytree(place / "outputs/mine", place / "outputs/sweep" / f"beta={beta}"))
         (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("beta: 1.0", f"beta: {beta}"))
     return place
@@ -385,8 +511,8 @@ def trained(place: Path) -> Path:
 
 def test_real_models_of_equal_weights_make_equal_samples(trained: Path) -> None:
     panels, _ = samples.drawn(comparison(trained / "outputs/sweep").rows, assembly.open_model)
-    assert [panel.label for panel in panels] == ["beta 1.0", "beta 4.0"]
-    assert torch.equal(panels[0].samples, panels[1].samples)
+    assert [panel.label for panel in panels] == ["beta 1.0", "beta 2.0", "beta 4.0"]
+    assert torch.equal(panels[0].samples, panels[2].samples)
     assert panels[0].samples.shape == (32, 1, 8, 8)
 
 

@@ -76,7 +76,7 @@ def test_the_map_knows_every_part() -> None:
         ("typer", {"cli.py", "arguments.py"}),
         ("safetensors", {"training/checkpoint.py"}),
         ("tensorboard", {"training/journal.py"}),
-        ("matplotlib", {"lab/compare/chart.py"}),
+        ("matplotlib", {"lab/compare/panels.py"}),
     ],
 )
 def test_a_library_has_one_home(library: str, homes: set[str]) -> None:

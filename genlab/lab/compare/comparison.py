@@ -9,7 +9,7 @@ from typing import Any
 
 from genlab.evaluation.figures import Figure
 from genlab.lab.compare import comparable
-from genlab.lab.compare.differing import Asked, differing, entangled, labels, values
+from genlab.lab.compare.differing import Asked, differing, entangled, labels, teaching, values
 from genlab.lab.compare.measured import COSTS, RUNS, Measured, cost, direction, measured
 from genlab.registry import ConfigError, pick
 from genlab.run import Run
@@ -69,6 +69,11 @@ class Comparison:
         chosen = list(dict.fromkeys(pick("figure", name, known) for name in names))
         figures, costs = ([name for name in chosen if name in part] for part in (self.figures, self.costs))
         return replace(self, figures=figures, costs=costs, mixed=self.mixed & set(figures))
+
+    @property
+    def groups(self) -> list[list[str]]:
+        """The settings that may have an effect, each beside those that its effect is not told from."""
+        return entangled([row.settings for row in self.rows], self.settings)
 
     def best(self, name: str) -> float | None:
         """The best of several comparable figures, None where there is none."""
@@ -133,7 +138,8 @@ def _grouped(rows: Sequence[Row]) -> list[str]:
 
 def _telling(keys: Sequence[str]) -> list[str]:
     """The settings that may change what a model's own loss is: not its network, nor how its players move."""
-    return [key for key in keys if key.startswith("model") and not key.startswith(("model.network", "model.players."))]
+    other = ("model.network", "model.players.", "model.average")
+    return [key for key in teaching(keys) if key.startswith("model") and not key.startswith(other)]
 
 
 def _cautions(rows: Sequence[Row], keys: Sequence[str], asked: Sequence[Asked]) -> list[str]:
@@ -146,8 +152,9 @@ def _cautions(rows: Sequence[Row], keys: Sequence[str], asked: Sequence[Asked]) 
             f"validation/... and test/... are each run's own loss and its terms: where {', '.join(other)} "
             f"{'change' if len(other) > 1 else 'changes'} what these mean, they do not compare."
         )
-    for one, two in entangled([row.settings for row in rows], [key for key in keys if key != "seed"]):
-        said.append(f"{one} and {two} change together, so the effect of one is not told from the other's.")
+    for group in entangled([row.settings for row in rows], keys):
+        if len(group) > 1:
+            said.append(f"These change together, so no effect is told from the others': {', '.join(group)}.")
     partial = [row.name for row, one in zip(rows, asked, strict=True) if _resumed(row, one)]
     if partial:
         said.append(f"The seconds are of the last part alone of what was stopped and resumed: {', '.join(partial)}.")

@@ -9,6 +9,11 @@ Settings = Mapping[str, Any]
 
 _UNTOLD = ("run", "device", "plugins")
 _FIRST, _LAST = ("model", "data"), ("seed",)
+# What only says what is looked at, shown or kept along the way, and where the images lie.
+_ASIDE = (
+    *("model.best", "data.residence"),
+    *(f"trainer.{name}" for name in ("evaluate", "validate_every", "checkpoint_every", "log_every", "keep")),
+)
 _SUBJECTS = ("model.name", "data.name")
 
 
@@ -20,11 +25,17 @@ class Asked(NamedTuple):
 
 
 def differing(asked: Sequence[Asked]) -> list[str]:
-    """The dotted keys that differ and were chosen: names first, the seed last."""
+    """The dotted keys that differ and were chosen: names first, last the seed and what nothing is learnt from."""
     keys = dict.fromkeys(key for one in asked for key in one.settings if key not in _UNTOLD)
     found = [_short(key) for key in keys if _differs(key, asked) and (key in _SUBJECTS or _chosen(key, asked))]
-    middle = [key for key in found if key not in _FIRST + _LAST]
-    return [key for key in _FIRST if key in found] + middle + [key for key in _LAST if key in found]
+    middle = [key for key in found if key not in (*_FIRST, *_LAST, *_ASIDE)]
+    first, last, aside = ([key for key in some if key in found] for some in (_FIRST, _LAST, _ASIDE))
+    return [*first, *middle, *last, *aside]
+
+
+def teaching(keys: Sequence[str]) -> list[str]:
+    """Those of the settings that may change what is learnt."""
+    return [key for key in keys if key not in _ASIDE]
 
 
 def values(settings: Settings, keys: Sequence[str]) -> dict[str, Any]:
@@ -35,8 +46,10 @@ def values(settings: Settings, keys: Sequence[str]) -> dict[str, Any]:
 
 def labels(rows: Sequence[Settings], names: Sequence[str], longest: int = 60) -> list[str]:
     """Each run by what differs, such as `vae, beta 4, seed 1`; by its name where that is too long or not its own."""
-    last = Counter(key.rpartition(".")[2] for key in _keys(rows))
-    told = [", ".join(_told(key, value, last) for key, value in row.items()) for row in rows]
+    keys = _keys(rows)
+    keys = teaching(keys) or keys
+    last = Counter(key.rpartition(".")[2] for key in keys)
+    told = [", ".join(_told(key, row[key], last) for key in keys if key in row) for row in rows]
     counts = Counter(told)
     if any(len(text) > longest or not text for text in told):
         return list(names)
@@ -52,19 +65,22 @@ def text(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
-def entangled(rows: Sequence[Settings], keys: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of settings that always change together, so that their effects cannot be told apart."""
-    groups = {key: _groups([text(row.get(key)) for row in rows]) for key in keys}
-    return [(one, two) for number, one in enumerate(keys) for two in keys[number + 1 :] if groups[one] == groups[two]]
+def entangled(rows: Sequence[Settings], keys: Sequence[str]) -> list[list[str]]:
+    """The settings that may have an effect, each beside those that always change together with it."""
+    together: dict[tuple[int, ...], list[str]] = {}
+    for key in teaching(keys):
+        if key not in _LAST:
+            together.setdefault(_alike([text(row.get(key)) for row in rows]), []).append(key)
+    return list(together.values())
 
 
-def _groups(texts: Sequence[str]) -> list[int]:
+def _alike(texts: Sequence[str]) -> tuple[int, ...]:
     """Which rows have the same value, as the first row that has it."""
-    return [texts.index(value) for value in texts]
+    return tuple(texts.index(value) for value in texts)
 
 
-def _keys(rows: Sequence[Settings]) -> dict[str, None]:
-    return dict.fromkeys(key for row in rows for key in row)
+def _keys(rows: Sequence[Settings]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
 
 
 def _told(key: str, value: Any, last: Counter[str]) -> str:

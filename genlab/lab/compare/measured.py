@@ -108,7 +108,7 @@ def _evaluated(path: Path, found: Measured) -> bool:
         found.aspects[name] = _aspects(data, parts.get(part))
         found.versions |= {key: str(value) for key, value in _versions(parts.get(part)).items()}
     found.step = section.get("step") if isinstance(section.get("step"), int) else None
-    found.notes += [f"{str(note).rstrip('.')} ({RUNS})." for note in section.get("notes") or []]
+    found.notes += [f"{note.rstrip('.')} ({RUNS})." for note in _sentences(section.get("notes") or [])]
     return True
 
 
@@ -117,6 +117,14 @@ def _table(value: Any, name: str, optional: bool = False) -> Any:
     if isinstance(inner, dict) or (optional and inner is None and isinstance(value, dict)):
         return inner
     raise _UnreadableError(f"its {name!r} is not what `genlab evaluate` writes")
+
+
+def _sentences(notes: Any) -> list[str]:
+    """The notes of a checkpoint, which stand in a list for each of its parts; or, of older versions, in one list."""
+    lists = list(notes.values()) if isinstance(notes, dict) else [notes]
+    if not all(isinstance(sentences, list) for sentences in lists):
+        raise _UnreadableError("its 'notes' are not what `genlab evaluate` writes")
+    return list(dict.fromkeys(str(sentence) for sentences in lists for sentence in sentences))
 
 
 def _figure(name: str, entry: Mapping[str, Any]) -> Figure:
