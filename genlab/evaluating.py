@@ -20,6 +20,7 @@ from genlab.lab.judge import judge
 from genlab.registry import ConfigError, RunError
 from genlab.run import Run
 from genlab.training.console import Console
+from genlab.training.engine import keep_freed_memory
 
 Tell = Callable[[Record], None]
 
@@ -29,6 +30,8 @@ def evaluate(
 ) -> None:
     """Measure every run that can be, keep and tell each record; at the end name those that could not be."""
     check(asked)
+    if device.type == "cpu":
+        keep_freed_memory()
     benches: dict[str, Bench] = {}
     failed: dict[Run, str] = {}
     for there in runs:
