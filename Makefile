@@ -45,7 +45,7 @@ format: setup ## format the code
 	$(BIN)/ruff check --fix genlab tests benchmarks
 
 .PHONY: benchmark
-benchmark: setup ## measure speed, memory, quality, loading and enlarging; ROOT=FOLDER where Fashion-MNIST is not to be downloaded
+benchmark: setup ## measure speed, memory, quality, loading, enlarging and every model's figures; ROOT=FOLDER where Fashion-MNIST is not to be downloaded
 	$(BIN)/python -m benchmarks.start $(ROOT)
 	$(BIN)/python -m benchmarks.speed $(ROOT)
 	$(BIN)/python -m benchmarks.quality $(ROOT)
@@ -54,6 +54,7 @@ benchmark: setup ## measure speed, memory, quality, loading and enlarging; ROOT=
 	$(BIN)/python -m benchmarks.adversarial_speed
 	$(BIN)/python -m benchmarks.adversarial $(or $(ROOT),null)
 	$(BIN)/python -m benchmarks.enlarging
+	$(BIN)/python -m benchmarks.table $(or $(ROOT),null)
 
 .PHONY: clean
 clean: ## remove .venv and caches; outputs/ stays
