@@ -42,7 +42,8 @@ def evaluate(
             console.say(f"The figures and their protocol are in {there.path / FILE}")
         except ConfigError as error:
             failed[there] = str(error)
-            console.say(f"{there.path}: {error}") if len(runs) > 1 else None
+            if len(runs) > 1:
+                console.say(f"{there.path}: {error}")
     if failed:
         if len(runs) == 1:
             raise ConfigError(*failed.values())

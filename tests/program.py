@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import resource
 import subprocess
 import sys
@@ -47,7 +48,9 @@ def genlab_apart(folder: Path, *arguments: str, largest_file: int | None = None)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file or resource.RLIM_INFINITY,) * 2)
 
     command = [sys.executable, "-m", "genlab", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, preexec_fn=limit)
+    # torch-fidelity brings a package `tests` of its own, and plugins of tests import from ours.
+    ours = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, preexec_fn=limit, env=ours)
 
 
 def assert_refused(done: Done, sentence: str) -> None:

@@ -93,7 +93,7 @@ def test_points_are_compared_as_they_are_and_images_are_not(images: Images) -> N
     data = points()
     embedding = embedding_of("coordinates", images=data)
     assert torch.equal(embedding.embed(data.pixels), data.pixels.view(20, 3))
-    assert (embedding.says, len(embedding.digest)) == ("the 3 coordinates of the points themselves", 16)
+    assert (embedding.says, len(embedding.digest)) == ("the points themselves, in 3 dimensions", 16)
     assert mistake("coordinates", images).startswith("The features coordinates are of points, and this data is images")
 
 

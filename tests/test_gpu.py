@@ -1,5 +1,6 @@
 """What a GPU does to a run: half precision, compiled turns, and the same exactness."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,15 @@ def test_every_recipe_trains_in_bfloat16_and_compiled(tmp_path: Path, model: str
 def test_two_runs_of_five_steps_equal_one_of_ten(tmp_path: Path, model: str) -> None:
     average = "trainer.average=0.9"
     assert_resumed_exactly(tmp_path, f"model={model}", *SMALL, "trainer.compile=false", average)
+
+
+def test_what_a_gpu_measures_is_what_a_cpu_measures(tmp_path: Path) -> None:
+    assert genlab(tmp_path, "train", "model=vae", *SMALL, "run=mine").returncode == 0
+    few = ["--count", "300", "--images", "300", "--draws", "1", "--features", "random"]
+    found = []
+    for device in ("cpu", "cuda"):
+        done = genlab(tmp_path, "evaluate", "mine", "--device", device, *few)
+        assert done.returncode == 0, done.stderr
+        record = json.loads((tmp_path / "mine/evaluation.json").read_text())
+        found.append({name: figure["mean"] for name, figure in record["last"]["figures"].items()})
+    assert found[1] == pytest.approx(found[0], rel=0.02, abs=0.02)
