@@ -253,7 +253,8 @@ def _finish(run: "Run", outcome: "Outcome | None") -> None:
     there = shlex.quote(str(run.path))
     if outcome.state == "finished":
         terminal().print(outcome_table(run.facts))
-        says = ["genlab board", f"genlab resume {there} trainer.steps={outcome.step * 2}", "genlab list runs"]
+        more = f"genlab resume {there} trainer.steps={outcome.step * 2}"
+        says = ["genlab board", f"genlab evaluate {there}", more, "genlab list runs"]
         print(f"The run is in {run.path}; look at its images/. Next:", *says, sep="\n  ")
     else:
         print(f"Stopped at step {outcome.step:,} and saved. Go on with:\n  genlab resume {there}")
