@@ -242,7 +242,10 @@ class Strange(Model):
     def __init__(self, *, shape, way: str):
         super().__init__()
         self.shape, self.way, self.weight = shape, way, torch.nn.Parameter(torch.zeros(()))
+        self.register_buffer("seen", torch.zeros(16, *shape))
     def loss(self, batch):
+        if self.training:
+            self.seen.copy_(batch["image"][:16])
         return {"loss": (self.weight - 1) ** 2}
     def reconstruct(self, images):
         return images * 0.5
@@ -253,6 +256,8 @@ class Strange(Model):
         return {"rows": codes[:2], "maps": codes[:, :, None, None]}.get(self.way, codes)
     def sample(self, count, labels=None, generator=None):
         images = torch.rand(count, *self.shape, generator=generator)
+        if self.way == "copies":
+            images = self.seen[torch.arange(count) % 16]
         if self.way == "infinite":
             images[0] = float("inf")
         return {"double": images.double(), "small": images[:, :, :4]}.get(self.way, images)
@@ -287,6 +292,17 @@ def test_samples_in_double_precision_are_samples(strange: Path) -> None:
     assert {"FD-classifier", "copies"} <= record_of(strange, "double")["last"]["figures"].keys()
 
 
+def test_a_model_that_has_memorised_is_caught(strange: Path) -> None:
+    done = evaluate(strange, "outputs/copies", "--only", "remember,sample")
+    assert "100% of the samples are nearly copies of training images" in done.stdout
+    figures = record_of(strange, "copies")["last"]["figures"]
+    assert figures["copies"]["mean"] == 1 > figures["copies"]["floor"]
+    assert figures["nearest_training"]["mean"] == pytest.approx(0, abs=1e-6)
+    # What it makes is real: only that it makes nothing else tells it from a good model.
+    assert figures["precision-classifier"]["mean"] > figures["recall-classifier"]["mean"]
+    assert "nearly copies" not in evaluate(strange, "outputs/double", "--only", "remember").stdout
+
+
 @pytest.fixture(scope="module")
 def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with runs of somebody's own model, which does what no model should."""
@@ -295,7 +311,7 @@ def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "strange.py").write_text(STRANGE)
     recipe = "class: strange\nway: plain\nbest: null\nplayers: {model: {rate: 0.1}}\n"
     (folder / "configs/model/strange.yaml").write_text(recipe)
-    for way in ("raises", "rows", "maps", "infinite", "small", "double"):
+    for way in ("raises", "rows", "maps", "infinite", "small", "double", "copies"):
         given = ["--plugin", str(folder / "strange.py"), "model=strange", "data=digits", "trainer=smoke"]
         done = genlab(folder, "train", *given, f"model.way={way}", f"run=outputs/{way}")
         assert done.returncode == 0, done.stderr
