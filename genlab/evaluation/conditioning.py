@@ -5,20 +5,8 @@ from statistics import mean
 import torch
 from torch import Tensor
 
-from genlab.evaluation.classifier import Classifier
-
 # Distances at once, in float64.
 _AT_ONCE = 2**24
-
-
-def conditioned(
-    classifier: Classifier, samples: Tensor, asked: Tensor, real_features: Tensor, real_labels: Tensor
-) -> dict[str, float]:
-    """All that is measured of samples by class; the features of real images are the same classifier's."""
-    seen = classifier.features(samples)
-    with torch.no_grad():
-        probabilities: Tensor = classifier.head(seen).softmax(1)
-    return class_accuracy(probabilities, asked) | class_diversity(seen, asked, real_features, real_labels)
 
 
 def class_accuracy(probabilities: Tensor, asked: Tensor) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """How much of the noise in an image a model takes away, beside filters that have learnt nothing."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -23,15 +23,12 @@ def denoised(
     batches: Iterable[Tensor],
     seed: int,
     levels: Sequence[float] = LEVELS,
-    *,
-    filters: bool = True,
-    advance: Callable[[int], None] = lambda count: None,
 ) -> dict[str, float]:
     """PSNR and SSIM against the clean image of what the model makes of a noisy one: `PSNR-noise-0.3`, say.
 
-    After it come `-input` for the noisy image itself, `-median` and `-nlmeans`, which no model changes and `filters`
-    leaves out. Model and filters get the noise whole, as a denoising autoencoder does while it learns; only what is
-    compared is brought into [0, 1]. Nothing of this means anything for points, which get no figure.
+    After it come `-input` for the noisy image itself, `-median` and `-nlmeans`, which no model changes. All get the
+    noise whole, as a denoising autoencoder does while it learns; only what is compared is brought into [0, 1]. Nothing
+    of this means anything for points, which get no figure.
     """
     if wrong := [level for level in levels if not level > 0]:
         raise ConfigError(f"The levels of noise must be above 0, and {wrong[0]:g} is not.")
@@ -42,11 +39,10 @@ def denoised(
         for level in levels:
             noise = noise_of_images(seed, f"denoise/{level:g}", number, len(images), *images.shape[1:])
             noisy = images + level * noise.to(images.device)
-            made = {"": model.reconstruct(noisy)} | (_filtered(noisy, level) if filters else {})
+            made = {"": model.reconstruct(noisy), **_filtered(noisy, level)}
             for name, cleaned in made.items():
                 averages.add(_likeness(cleaned, images, f"noise-{level:g}{name}"), but_infinite=True)
         number += len(images)
-        advance(len(images))
     return averages.read()
 
 

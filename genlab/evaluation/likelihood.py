@@ -1,7 +1,7 @@
 """How likely a model finds images, in nats: the ELBO, the importance-weighted bound, and scores that a model has."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -17,14 +17,8 @@ _AT_ONCE = 200_000
 
 
 @torch.no_grad()
-def bounds(
-    model: Bounds,
-    batches: Iterable[Tensor],
-    samples: int,
-    seed: int,
-    advance: Callable[[int], None] = lambda count: None,
-) -> dict[str, float]:
-    """Bounds from above on the negative log-likelihood of images, in nats an image; `advance` hears of each few.
+def bounds(model: Bounds, batches: Iterable[Tensor], samples: int, seed: int) -> dict[str, float]:
+    """Bounds from above on the negative log-likelihood of images, in nats an image.
 
     - `negative_elbo` is `reconstruction`, by the first code alone, and `kl`, in closed form (Kingma and Welling 2014).
     - `negative_bound-K` weighs K codes of each image by p(x, z) / q(z | x) (Burda et al. 2016); of K = 1 the mean over
@@ -50,15 +44,12 @@ def bounds(
             if not points:
                 figures["bits_per_dimension"] = -bound / (dimensions * math.log(2)) + (8 if model.continuous else 0)
             averages.add(figures)
-            advance(len(reconstruction))
         numbers += len(images)
     return averages.read()
 
 
 @torch.no_grad()
-def scores(
-    model: Scores, batches: Iterable[Tensor], advance: Callable[[int], None] = lambda count: None
-) -> dict[str, float]:
+def scores(model: Scores, batches: Iterable[Tensor]) -> dict[str, float]:
     """The mean of the scores that the model itself gives, in its own nats: of two models of one kind, higher is better.
 
     A model that draws codes for it draws them from the default generators, which the caller seeds.
@@ -66,7 +57,6 @@ def scores(
     averages = Averages()
     for images in batches:
         averages.add({"score": model.score(images)})
-        advance(len(images))
     return averages.read()
 
 

@@ -1,6 +1,6 @@
 """How near what a model gives back comes to what it was shown."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -14,9 +14,7 @@ _AT_ONCE = 2**20
 
 
 @torch.no_grad()
-def errors(
-    model: Reconstructs, batches: Iterable[Tensor], advance: Callable[[int], None] = lambda count: None
-) -> dict[str, float]:
+def errors(model: Reconstructs, batches: Iterable[Tensor]) -> dict[str, float]:
     """`squared_error` and `absolute_error`, over pixels and images; of images that are no points `likeness` besides."""
     averages = Averages()
     for images in in_parts(batches):
@@ -25,7 +23,6 @@ def errors(
         averages.add({"squared_error": difference.square().mean(1), "absolute_error": difference.abs().mean(1)})
         if images.shape[2] > 1:
             averages.add(likeness(made, images), but_infinite=True)
-        advance(len(images))
     return averages.read()
 
 
