@@ -11,7 +11,13 @@ import yaml
 from genlab import config
 
 DATA = {"name": "fashion-mini", "fingerprint": "0123456789abcdef", "split": "test", "count": 2000}
-PART = {"count": 2000, "seeds": [0, 1, 2], "features": "classifier", "digest": "fedcba9876543210", "versions": {}}
+PART = {
+    "samples": 2000,
+    "seeds": [0, 1, 2],
+    "features": "classifier",
+    "features_digest": "fedcba9876543210",
+    "versions": {},
+}
 
 Figures = dict[str, tuple[float, float | None, float | None]]
 """Mean, spread and floor by name."""
@@ -70,7 +76,7 @@ def evaluate(run: Path, figures: Figures, *, best: Figures | None = None, notes:
         return {"step": step, "checkpoint": "0" * 16, "weights": "live", "figures": entries, "notes": notes or {}}
 
     last, data = section(figures), {key: changed.pop(key) for key in list(changed) if key in ("fingerprint", "split")}
-    parts = {"samples": PART | changed, "score": {"count": 2000} | changed}
+    parts = {"samples": PART | changed, "score": {"images": 2000} | changed}
     whole = {"genlab": "0.1", "run": str(run), "name": "x", "data": DATA | data, "parts": parts}
     whole |= {"last": last, "best": section(best) if best else None}
     (run / "evaluation.json").write_text(json.dumps(whole))

@@ -151,8 +151,8 @@ def test_the_json_holds_the_same_numbers_and_what_is_to_be_known(sweep: Path) ->
     [
         ({"fingerprint": "f" * 16}, "the data (fashion-mini, fingerprint 0123456789abcdef for 0; fashion-mini, finger"),
         ({"split": "validation"}, "the split (test for 0; validation for 1)"),
-        ({"count": 500}, "how many were measured (2000 for 0; 500 for 1)"),
-        ({"digest": "0" * 16}, "the weights of the features (fedcba9876543210 for 0; 0000000000000000 for 1)"),
+        ({"samples": 500}, "how many samples were measured (2000 for 0; 500 for 1)"),
+        ({"features_digest": "0" * 16}, "the weights of the features (fedcba9876543210 for 0; 0000000000000000 for 1)"),
         ({"seeds": [0]}, "the seeds (0, 1, 2 for 0; 0 for 1)"),
         ({"neighbours": 5}, "the neighbours (not said for 0; 5 for 1)"),
     ],

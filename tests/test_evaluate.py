@@ -269,7 +269,7 @@ MODELS = {"strange": Strange}
 @pytest.mark.parametrize(
     ("way", "part", "sentence"),
     [
-        ("raises", "code", "code: the model fails: ValueError: I do not like this image"),
+        ("raises", "code", "code: it cannot be measured: ValueError: I do not like this image"),
         ("rows", "code", "encode gives 2 x 3, and 120 x 3 was asked for."),
         ("maps", "code", "encode gives 120 x 3 x 1 x 1, and 120 x 3 was asked for."),
         ("infinite", "sample", "sample gives numbers that are not finite."),

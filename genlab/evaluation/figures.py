@@ -1,6 +1,5 @@
 """What is measured, as it stands in tables: which way is better, its spread over draws, and what real data gets."""
 
-import math
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Literal, NamedTuple
@@ -39,8 +38,4 @@ def summarised(draws: Sequence[Mapping[str, float]], floors: Mapping[str, float]
     """Each figure's mean and spread over the draws, which are measured alike."""
     spread = {name: stdev(draw[name] for draw in draws) if len(draws) > 1 else None for name in draws[0]}
     means = {name: mean(draw[name] for draw in draws) for name in draws[0]}
-    return {name: Figure(means[name], _finite(spread[name]), (floors or {}).get(name)) for name in means}
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    return {name: Figure(means[name], spread[name], (floors or {}).get(name)) for name in means}

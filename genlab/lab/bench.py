@@ -14,6 +14,7 @@ from genlab.evaluation import held_out
 from genlab.evaluation.classifier import Trained
 from genlab.evaluation.distribution import Cloud, compared
 from genlab.evaluation.embeddings import Embedding
+from genlab.evaluation.memory import memorised
 from genlab.evaluation.reference import reference
 from genlab.game import Batch, Encodes, Model, Samples
 from genlab.networks.features import Features
@@ -21,6 +22,9 @@ from genlab.randomness import generator
 from genlab.registry import ConfigError
 
 SPLIT = "test"
+REMEMBERED = 1_000
+"""Samples that are looked for among the training images, at most."""
+
 _AT_ONCE = 500
 
 
@@ -107,6 +111,21 @@ class Bench:
     def reference(self, split: str) -> Tensor:
         """The features of the real images of a split."""
         return reference(self.images, split, self.embedding, self.count, seed=0).to(self.device)
+
+    @cached_property
+    def nearest(self) -> dict[str, float]:
+        """How near test images, which are no copies, are to training images."""
+        rows = held_out.chosen(self.images, SPLIT, min(REMEMBERED, self.count))
+        real = torch.cat(list(self.pictures("looking", rows)))
+        return memorised(real, self.pictures("searching", self.images.splits["train"]))
+
+    @cached_property
+    def judged(self) -> tuple[Tensor, Tensor]:
+        """What the classifier sees in the test images, and their classes."""
+        look = self.classifier.classifier.features
+        found = [(look(batch["image"]), batch["label"]) for batch in self.batches("looking")]
+        features, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return features, labels
 
     def note_floor(self) -> None:
         """Say where the floor is of fewer images than the figures."""

@@ -85,7 +85,7 @@ def _part(bench: Bench, name: str, model: Model) -> Measured | None:
         raise
     except Exception as error:  # a model may be somebody's own, and raise anything
         known = isinstance(error, ConfigError)
-        bench.note(f"{name}: {error}" if known else f"{name}: the model fails: {type(error).__name__}: {error}")
+        bench.note(f"{name}: {error}" if known else f"{name}: it cannot be measured: {type(error).__name__}: {error}")
         return None
     if found is None and name in bench.asked.only:
         bench.note(f"{name}: this model cannot do what is measured there, or the data does not have what it takes.")

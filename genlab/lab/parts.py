@@ -16,12 +16,12 @@ from genlab.evaluation.figures import Figure, summarised
 from genlab.evaluation.held_out import chosen
 from genlab.game import Bounds, Encodes, Model, Reconstructs, Samples, Scores, Upscales
 from genlab.lab import enlargement
-from genlab.lab.bench import SPLIT, Bench
+from genlab.lab.bench import REMEMBERED, SPLIT, Bench
 from genlab.networks.features import digest_of
 from genlab.randomness import reseed
 
 # What takes long is measured of so many images at most.
-DENOISED, REMEMBERED, PROBED, FACTORED, ENLARGED = 1_000, 1_000, 10_000, 2_000, 100
+DENOISED, PROBED, FACTORED, ENLARGED = 1_000, 10_000, 2_000, 100
 # A probe of pixels reads all of its images hundreds of times.
 _PROBED_NUMBERS, _PROBED_LEAST = 2**24, 500
 
@@ -98,8 +98,7 @@ def remember(bench: Bench, model: Model) -> Measured | None:
     for seed in range(bench.asked.draws):
         made = torch.cat([images for images, _ in bench.samples(model, seed, count)])
         draws.append(memory.memorised(made, bench.pictures("searching", bench.images.splits["train"])))
-    real = torch.cat(list(bench.pictures("looking", chosen(bench.images, SPLIT, count))))
-    floor = memory.memorised(real, bench.pictures("searching", bench.images.splits["train"]))
+    floor = bench.nearest
     figures = summarised(draws, floor)
     if "copies" in figures and figures["copies"].mean > 2 * floor["copies"] + 0.05:
         bench.note(
@@ -117,8 +116,7 @@ def classes(bench: Bench, model: Model) -> Measured | None:
     if not isinstance(model, Samples) or not model.classes or bench.labels is None:
         return None
     judge, accuracy = bench.classifier
-    real = [(judge.features(batch["image"]), batch["label"]) for batch in bench.batches("looking")]
-    real_features, real_labels = (torch.cat(parts) for parts in zip(*real, strict=True))
+    real_features, real_labels = bench.judged
     draws = []
     for seed in range(bench.asked.draws):
         seen, asked = list[Tensor](), list[Tensor]()

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from genlab.lab.compare.measured import Aspect, Measured
 
 _WORDS = {
-    "count": "how many were measured",
+    "samples": "how many samples were measured",
+    "images": "how many images were measured",
+    "importance_samples": "the samples of the bound",
     "seeds": "the seeds",
-    "digest": "the weights of the features",
+    "features_digest": "the weights of the features",
     "number of images in it": "the number of images in the split",
 }
 
