@@ -27,7 +27,7 @@ from genlab.networks import NETWORKS
 from genlab.networks.features import Features
 from genlab.randomness import reseed
 from genlab.registry import ConfigError, RunError
-from genlab.run import Run
+from genlab.run import Beginning, Run
 from genlab.start import begin_with
 from genlab.training import checkpoint
 from genlab.training.console import Console
@@ -141,22 +141,25 @@ def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
     start = run.find(wanted.start).path if wanted.start else None
     images = build_images(wanted)
     trainer = build_trainer(wanted, images, console)
-    new = run.make(folder, wanted.name)
+    beginning = run.make(folder, wanted.name)
+    new = beginning.run
     # From here on the folder is ours; where another process was quicker, the lock says so and nothing is touched.
     with new.lock():
         if not run.exists(new.path):
-            return new, _begin(new, wanted, images, trainer, console, start)
+            return new, _begin(beginning, wanted, images, trainer, console, start)
     return _repeat(new, wanted, console)
 
 
-def _begin(new: Run, wanted: Config, images: Images, trainer: Trainer, console: Console, start: Path | None) -> Outcome:
+def _begin(
+    beginning: Beginning, wanted: Config, images: Images, trainer: Trainer, console: Console, start: Path | None
+) -> Outcome:
     """Train in a folder that is new; where that ends before the first checkpoint, nothing half-made is left."""
     try:
-        _keep(new, wanted, images, trainer.model, start)
-        return _fit(new, wanted, trainer, console)
+        _keep(beginning.run, wanted, images, trainer.model, start)
+        return _fit(beginning.run, wanted, trainer, console)
     except BaseException:
-        if not _has_checkpoints(new):
-            shutil.rmtree(new.path, ignore_errors=True)
+        if not _has_checkpoints(beginning.run):
+            beginning.undo()
         raise
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,13 @@ from genlab.registry import ConfigError, suggestion
 from genlab.training.checkpoint import write_atomically
 
 OUTPUTS = Path("outputs")
+
+# The files of a run that has no checkpoint yet, in the order in which they are removed. As long as run.json is there
+# the folder is a run; after that it holds nothing but _FIRST.
+_FIRST = ("config.yaml", "bad_files.txt", "plugins/*.py", ".lock")
+_BEFORE_A_CHECKPOINT = ("images/*-*.png", "tensorboard/events.out.tfevents.*", "metrics.jsonl", "log.txt", "run.json")
+_FOLDERS = ("images", "tensorboard", "checkpoints", "plugins")
+_LOCKED_BY = re.compile(r"process \d+")
 
 
 @dataclass(frozen=True)
@@ -70,28 +78,56 @@ class Run:
         import fcntl
 
         try:
-            opened = open(self.path / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
+            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be written: {error.strerror}.") from None
-        with opened as file:
+        with open(handle, "r+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                file.seek(0)
                 raise ConfigError(f"{self.path} is being trained by another process ({file.read().strip()}).") from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()}")
+            # Never empty in between: another process may look at it now, to see whether the folder is a run's.
+            file.write(f"process {os.getpid()}\n")
+            file.truncate()
             file.flush()
             yield
 
+    def files(self) -> set[Path]:
+        """Return all that is in the folder, at any depth; nothing where there is no folder."""
+        return set(self.path.rglob("*"))
 
-def make(path: Path | None, name: str) -> Run:
-    """A new folder that nobody else has: the one that was asked for, or a new one for this name and time."""
+
+@dataclass(frozen=True)
+class Beginning:
+    """A folder in which a run is about to begin."""
+
+    run: Run
+    made: bool
+    """True if this process made the folder."""
+    before: set[Path]
+    """The files that were in it already."""
+
+    def undo(self) -> None:
+        """Remove the files that this process made, and the folders if it made them and they are empty."""
+        for pattern in (*_BEFORE_A_CHECKPOINT, *_FIRST):
+            for file in set(self.run.path.glob(pattern)) - self.before:
+                with suppress(OSError):
+                    file.unlink()
+        folders = [self.run.path / name for name in _FOLDERS if self.run.path / name not in self.before]
+        for folder in [*folders, *([self.run.path] if self.made else [])]:
+            # A folder that is not empty stays: what is in it is not ours.
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def make(path: Path | None, name: str) -> Beginning:
+    """Make the folder that was asked for, or a new one for this name and time that nobody else has."""
     try:
-        if path:
-            path.mkdir(parents=True, exist_ok=True)
-            return Run(path)
-        return Run(dated(OUTPUTS / name))
+        if path is None:
+            return Beginning(Run(dated(OUTPUTS / name)), True, set())
+        made = not path.exists()
+        path.mkdir(parents=True, exist_ok=True)
+        return Beginning(Run(path), made, Run(path).files())
     except OSError as error:
         raise ConfigError(f"The run's folder cannot be made: {error.strerror}: {error.filename}") from None
 
@@ -114,10 +150,25 @@ def exists(path: Path) -> bool:
     """Whether a run is in this folder; a folder with anything else in it is refused."""
     if (path / "run.json").exists():
         return True
-    # A lock without run.json is a beginning of ours that was killed.
-    if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / ".lock").exists())):
+    if path.exists() and not (path.is_dir() and _is_free(path)):
         raise ConfigError(f"{path} is not a run, and it is not empty; choose another folder.")
     return False
+
+
+def _is_free(folder: Path) -> bool:
+    """Return whether the folder is empty, or holds a beginning of ours that was killed before run.json was written.
+
+    A file called .lock does not make a folder ours: every environment of uv has one. Ours says which process locked.
+    """
+    names = {path.name for path in folder.iterdir() if not re.fullmatch(r"\..+\.\d+\.tmp", path.name)}
+    if not names <= {pattern.partition("/")[0] for pattern in _FIRST}:
+        return False
+    try:
+        text = (folder / ".lock").read_text(encoding="utf-8") if ".lock" in names else None
+    except (OSError, UnicodeDecodeError):
+        return False
+    # Alone and empty, it may be that of a process which was killed before it could say more.
+    return not any(folder.iterdir()) or (text == "" and names == {".lock"}) or bool(_LOCKED_BY.match(text or ""))
 
 
 def point_latest(run: Run) -> None:

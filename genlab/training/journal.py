@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -81,7 +80,9 @@ class Board:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
-        shutil.rmtree(folder, ignore_errors=True)
+        # Only TensorBoard's own files: somebody may have put others beside them.
+        for old in folder.glob("events.out.tfevents.*") if not folder.is_symlink() else ():
+            old.unlink()
         self.writer = SummaryWriter(str(folder), flush_secs=10)
         for name, text in texts.items():
             self.writer.add_text(name, text)

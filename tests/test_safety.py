@@ -1,0 +1,86 @@
+"""Files of others stay, code of others is not run unasked, and a damaged or crafted run harms nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from genlab import run
+from genlab.registry import ConfigError
+from tests.program import TINY, assert_refused, genlab
+
+GAN = ["data=digits", "model=wgan", "model/network=dcgan-small", "trainer=smoke"]
+
+
+@pytest.mark.parametrize("start", [[], ["start=outputs/mine"]], ids=["fresh", "failing"])
+def test_a_folder_with_a_lock_of_somebody_else_is_refused_and_kept(place: Path, start: list[str]) -> None:
+    (place / "p").mkdir()
+    (place / "p/.lock").touch()
+    (place / "p/thesis").write_text("years")
+    done = genlab(place, "train", *GAN, "run=p", *start)
+    assert_refused(done, "p is not a run, and it is not empty; choose another folder.")
+    assert {path.name: path.read_text() for path in (place / "p").iterdir()} == {".lock": "", "thesis": "years"}
+
+
+@pytest.mark.parametrize(
+    ("names", "lock"),
+    [
+        (["config.yaml"], ""),
+        (["config.yaml"], "somebody else's"),
+        (["config.yaml", "thesis"], "process 1"),
+        (["images"], "process 1"),
+        (["config.yaml"], None),
+        ([".x.1.tmp"], None),
+    ],
+)
+def test_only_a_killed_beginning_of_ours_is_begun_again(tmp_path: Path, names: list[str], lock: str | None) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    if lock is not None:
+        (tmp_path / ".lock").write_text(lock)
+    with pytest.raises(ConfigError, match="choose another folder"):
+        run.exists(tmp_path)
+
+
+def test_a_lock_that_is_binary_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="choose another folder"):
+        run.exists(tmp_path)
+
+
+def test_a_failure_before_the_first_checkpoint_removes_what_it_made_and_nothing_else(place: Path) -> None:
+    (place / "p").mkdir()
+    for folder in ("p", "new"):
+        done = genlab(place, "train", *GAN, f"run={folder}", "start=outputs/mine")
+        assert_refused(done, "no weight of the same name and size")
+    assert list((place / "p").iterdir()) == []
+    assert not (place / "new").exists()
+
+
+def test_a_file_that_appears_while_a_run_begins_is_kept(tmp_path: Path) -> None:
+    beginning = run.make(tmp_path / "p", "x")
+    with beginning.run.lock():
+        for name in ("config.yaml", "run.json", "thesis", "images/mine.png", "images/samples-0000000001.png"):
+            (tmp_path / "p" / name).parent.mkdir(exist_ok=True)
+            (tmp_path / "p" / name).touch()
+        beginning.undo()
+    left = {str(path.relative_to(tmp_path)) for path in (tmp_path / "p").rglob("*")}
+    assert left == {"p/thesis", "p/images", "p/images/mine.png"}
+
+
+def test_a_beginning_that_fails_again_can_be_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p/.lock").write_text("process 1")
+    (tmp_path / "p/config.yaml").write_text("model: ")
+    beginning = run.make(tmp_path / "p", "x")
+    with beginning.run.lock():
+        beginning.run.keep("run.json", "{}")
+        beginning.undo()
+    assert genlab(tmp_path, "train", "run=p", *TINY).returncode == 0
+
+
+def test_resuming_removes_only_tensorboards_own_files(place: Path) -> None:
+    board = place / "outputs/mine/tensorboard"
+    (board / "notes.txt").write_text("mine")
+    assert genlab(place, "resume", "latest", "trainer.steps=3").returncode == 0
+    assert (board / "notes.txt").read_text() == "mine"
+    assert len(list(board.glob("events.*"))) == 1
