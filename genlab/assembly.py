@@ -212,7 +212,8 @@ def _continue(there: Run, wanted: Config, console: Console, *, same: bool) -> tu
         trainer = build_trainer(wanted, images, console)
         # What cannot go on so is refused before anything is written.
         trainer.take_up(there.path)
-        (there.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
+        if not same:
+            (there.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
         return there, _fit(there, wanted, trainer, console)
 
 

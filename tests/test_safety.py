@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from genlab import run
 from genlab.registry import ConfigError
@@ -84,3 +85,40 @@ def test_resuming_removes_only_tensorboards_own_files(place: Path) -> None:
     assert genlab(place, "resume", "latest", "trainer.steps=3").returncode == 0
     assert (board / "notes.txt").read_text() == "mine"
     assert len(list(board.glob("events.*"))) == 1
+
+
+@pytest.fixture
+def unfinished(tmp_path: Path) -> Path:
+    """A folder with a run that stopped at step 4 of 8, after it had written pictures."""
+    steps = ["trainer.validate_every=2", "trainer.checkpoint_every=4"]
+    assert genlab(tmp_path, "train", *TINY, *steps, "trainer.steps=4", "run=outputs/mine").returncode == 0
+    return tmp_path
+
+
+def test_pictures_that_cannot_be_read_are_left_out_with_one_warning(unfinished: Path) -> None:
+    images = unfinished / "outputs/mine/images"
+    first, second, *others = sorted(images.glob("*.png"))
+    assert others
+    first.write_bytes(b"")
+    second.write_bytes(second.read_bytes()[:-40])
+    with pytest.warns(UserWarning, match="cannot be read") as said:
+        done = genlab(unfinished, "resume", "latest", "trainer.steps=8")
+    assert done.returncode == 0, done.stderr
+    (text,) = [str(one.message) for one in said if "cannot be read" in str(one.message)]
+    assert text.endswith(f"outputs/mine/images/{first.name}, outputs/mine/images/{second.name}.")
+    with Image.open(others[0]) as opened:
+        opened.verify()
+
+
+def test_a_resume_that_changes_nothing_does_not_write_the_config(unfinished: Path) -> None:
+    config = unfinished / "outputs/mine/config.yaml"
+    assert genlab(unfinished, "resume", "latest", "trainer.steps=8").returncode == 0
+    sorted((unfinished / "outputs/mine/checkpoints").iterdir())[-1].unlink()
+    (unfinished / "outputs/mine/run.json").write_text(
+        (unfinished / "outputs/mine/run.json").read_text().replace('"finished"', '"stopped"')
+    )
+    config.chmod(0o444)
+    before = config.stat()
+    assert genlab(unfinished, "resume", "latest").returncode == 0
+    after = config.stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)

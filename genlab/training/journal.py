@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,8 +33,7 @@ class Journal:
         for line in lines:
             self._remember(line)
             self.board.scalars(line)
-        for at, path in self._pictures():
-            self.board.picture(path, at)
+        self._draw_pictures()
 
     def write(self, line: Line) -> None:
         """One line more, in the file at once."""
@@ -65,6 +65,21 @@ class Journal:
 
     def _remember(self, line: Line) -> None:
         self._recent.setdefault(line["split"], deque(maxlen=2000)).append(line)
+
+    def _draw_pictures(self) -> None:
+        """Show the pictures in TensorBoard again; one that a power cut has spoilt does not stop the run."""
+        bad = []
+        for step, path in self._pictures():
+            try:
+                with Image.open(path) as opened:
+                    opened.verify()
+                self.board.picture(path, step)
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+                bad.append(str(path))
+        if bad:
+            warnings.warn(
+                f"TensorBoard does not show these pictures, which cannot be read: {', '.join(bad)}.", stacklevel=2
+            )
 
     def _pictures(self, after: int = -1) -> Iterator[tuple[int, Path]]:
         for path in sorted(self.images.glob("*-*.png")):
