@@ -2,7 +2,6 @@
 
 import platform
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -213,19 +212,19 @@ def _continue(there: Run, wanted: Config, console: Console, *, same: bool) -> tu
         # What cannot go on so is refused before anything is written.
         trainer.take_up(there.path)
         if not same:
-            (there.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
+            there.keep("config.yaml", config.as_yaml(wanted.plain))
         return there, _fit(there, wanted, trainer, console)
 
 
 def _keep(new: Run, wanted: Config, images: Images, model: Model, start: Path | None) -> None:
     """Put into the folder what later commands need."""
     try:
-        (new.path / "config.yaml").write_text(config.as_yaml(wanted.plain), encoding="utf-8")
+        new.keep("config.yaml", config.as_yaml(wanted.plain))
         if images.bad_files:
-            (new.path / BAD_FILES).write_text("\n".join([*images.bad_files, ""]), encoding="utf-8")
+            new.keep(BAD_FILES, "\n".join([*images.bad_files, ""]))
         for file in wanted.plugins:
             _copy_of(new, file).parent.mkdir(exist_ok=True)
-            shutil.copyfile(Path(file).expanduser(), _copy_of(new, file))
+            checkpoint.write_atomically(_copy_of(new, file), Path(file).expanduser().read_bytes())
         new.record(
             name=wanted.name,
             state="running",

@@ -1,5 +1,9 @@
 """Files of others stay, code of others is not run unasked, and a damaged or crafted run harms nothing."""
 
+import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -122,3 +126,46 @@ def test_a_resume_that_changes_nothing_does_not_write_the_config(unfinished: Pat
     assert genlab(unfinished, "resume", "latest").returncode == 0
     after = config.stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@pytest.mark.parametrize("failing", ["replace", "fsync"])
+def test_a_disk_that_fails_while_a_run_is_resumed_leaves_its_config_whole(
+    place: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    config = place / "outputs/mine/config.yaml"
+    before = config.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, failing, full)
+        done = genlab(place, "resume", "latest", "trainer.steps=3")
+    assert_refused(done, "No space left on device")
+    assert config.read_bytes() == before
+    assert genlab(place, "resume", "latest", "trainer.steps=3").returncode == 0
+    assert b"steps: 3" in config.read_bytes()
+
+
+def test_a_run_that_begins_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "config.yaml")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        done = genlab(tmp_path, "train", *TINY, "run=p")
+    assert_refused(done, "The run's folder cannot be written: No space left on device")
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_resume_that_is_killed_while_it_writes_leaves_its_config_whole(place: Path) -> None:
+    config = place / "outputs/mine/config.yaml"
+    before = config.read_bytes()
+    # Killed at the first rename, when the new text is already on the disk under another name.
+    killed = "import os, sys; os.replace = lambda *_: os.kill(os.getpid(), 9); from genlab.cli import main; main()"
+    command = [sys.executable, "-c", killed, "resume", "outputs/mine", "trainer.steps=3"]
+    ours = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    assert subprocess.run(command, cwd=place, check=False, capture_output=True, env=ours).returncode == -9
+    assert config.read_bytes() == before
+    assert genlab(place, "resume", "latest", "trainer.steps=3").returncode == 0
+    assert not list((place / "outputs/mine").glob(".*.tmp"))
