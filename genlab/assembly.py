@@ -31,6 +31,7 @@ from genlab.start import begin_with
 from genlab.training import checkpoint
 from genlab.training.console import Console
 from genlab.training.engine import choose_device
+from genlab.training.position import Position, position_of
 from genlab.training.trainer import Outcome, Trainer
 
 T = TypeVar("T")
@@ -97,8 +98,7 @@ class Opened(NamedTuple):
     digest: str
     """The first 16 hex digits of the checkpoint's sha256."""
     weights: Literal["average", "live"]
-    facts: dict[str, Any]
-    """What the checkpoint holds besides tensors."""
+    position: Position
 
 
 def open_model(there: Run) -> Model:
@@ -117,17 +117,20 @@ def open_checkpoint(there: Run, step: int | None = None) -> Opened:
         raise ConfigError(f"{there.path} has no checkpoint{'' if step is None else f' of step {step}'} yet.")
     model.load_state_dict(checkpoint.fitted(found, "model", model.state_dict()))
     if average := found.part("average"):
-        model.averaged().load_state_dict(average)
+        averaged = model.averaged()
+        averaged.load_state_dict(checkpoint.fitted(found, "average", averaged.state_dict()))
     model.eval().requires_grad_(False)
-    return Opened(model, found.step, found.digest, "average" if average else "live", found.facts)
+    weights: Literal["average", "live"] = "average" if average else "live"
+    return Opened(model, found.step, found.digest, weights, position_of(found))
 
 
 def open_both(there: Run) -> tuple[Opened, Opened | None]:
     """The newest checkpoint, and the best where the run has chosen one and keeps it; both may be of one step."""
     last = open_checkpoint(there)
-    best = last.facts["position"]["best"]
-    kept = best and best["step"] in checkpoint.steps(there.path / "checkpoints")
-    return last, open_checkpoint(there, best["step"]) if kept else None
+    best = last.position.best
+    if best is None or best["step"] not in checkpoint.steps(there.path / "checkpoints"):
+        return last, None
+    return last, open_checkpoint(there, best["step"])
 
 
 def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:

@@ -92,8 +92,10 @@ def load(path: Path) -> Checkpoint:
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         facts = json.loads(header["__metadata__"]["genlab"])
-        return Checkpoint(facts.pop("step"), decode(data), facts, match[2])
-    except (SafetensorError, KeyError, ValueError) as error:
+        if facts.pop("step") != int(match[1]):
+            raise BrokenError(f"{path} is damaged: it is not of the step that its name says.")
+        return Checkpoint(int(match[1]), decode(data), facts, match[2])
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise BrokenError(f"{path} is no checkpoint of genlab: {error}") from error
 
 
@@ -133,14 +135,30 @@ def prune(folder: Path, keep: int, also: int | None) -> None:
 
 
 def fitted(checkpoint: Checkpoint, part: str, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The part of a checkpoint, if its names and shapes are those that are wanted."""
+    """The part of a checkpoint, if its names, shapes and types are those that are wanted."""
     found = checkpoint.part(part)
     missing, foreign = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
     if missing or foreign:
         detail = f"it lacks {missing[0]!r}" if missing else f"it holds {foreign[0]!r}"
-        raise ConfigError(f"The checkpoint of step {checkpoint.step} is of another model: {detail} in its {part}.")
+        raise misfit(checkpoint, f"{detail} in its {part}")
     for name, value in wanted.items():
         if value.shape != found[name].shape:
-            shapes = f"{tuple(found[name].shape)} and not {tuple(value.shape)}"
-            raise ConfigError(f"The checkpoint of step {checkpoint.step} is of another model: {name!r} is {shapes}.")
+            raise misfit(
+                checkpoint, f"{name!r} is {tuple(found[name].shape)} and not {tuple(value.shape)} in its {part}"
+            )
+        if value.dtype != found[name].dtype:
+            raise misfit(checkpoint, f"{name!r} is {found[name].dtype} and not {value.dtype} in its {part}")
     return found
+
+
+def all_fitted(checkpoint: Checkpoint, wanted: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    """Return every part of a checkpoint, if each fits and there is nothing besides them."""
+    starts = tuple(f"{part}/" for part in wanted)
+    if foreign := next((name for name in checkpoint.tensors if not name.startswith(starts)), None):
+        raise misfit(checkpoint, f"it holds {foreign!r}")
+    return {part: fitted(checkpoint, part, tensors) for part, tensors in wanted.items()}
+
+
+def misfit(checkpoint: Checkpoint, detail: str) -> ConfigError:
+    """The error for a checkpoint whose content does not belong to this model."""
+    return ConfigError(f"The checkpoint of step {checkpoint.step} is of another model: {detail}.")

@@ -1,7 +1,7 @@
 """The optimiser and schedule of each player; only the mover may move."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -85,8 +85,24 @@ class Player:
             for entry, value in self.optimizer.state[weight].items()
         }
 
+    def wanted(self, found: Iterable[str]) -> dict[str, Tensor]:
+        """Return the names, shapes and types that a state must have, as tensors without content.
+
+        A weight that has never moved has no state, so the names that were found say which weights have moved.
+        """
+        moved = {path.rpartition("/")[0] for path in found}
+        return {
+            f"{name}/{entry}": value
+            for name, weight in self.weights.items()
+            if name in moved
+            for entry, value in _entries(weight, self.settings).items()
+        }
+
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Put back what `state` gave."""
+        """Put back what `state` gave, after its names, shapes and types were checked against `wanted`.
+
+        The fused kernels do not check them: of another shape, they read and write beyond the end.
+        """
         self.optimizer.state.clear()
         for path, value in state.items():
             name, entry = path.rsplit("/", 1)
@@ -96,6 +112,19 @@ class Player:
             elif self.fused:
                 value = value.to(weight.device)
             self.optimizer.state[weight][entry] = value.clone()
+
+
+def _entries(weight: nn.Parameter, settings: PlayerSettings) -> dict[str, Tensor]:
+    """Return the state that the optimiser keeps of one weight, found by moving a small one of the same type."""
+    small = nn.Parameter(torch.zeros(2, dtype=weight.dtype))
+    small.grad = torch.zeros_like(small)
+    optimizer = OPTIMIZERS[settings.optimizer]([small], settings)
+    optimizer.step()
+    # What is as long as the small weight is of the shape of the large one; a count of steps is a scalar for both.
+    return {
+        entry: value.to("meta").new_empty(weight.shape if value.shape == small.shape else value.shape)
+        for entry, value in optimizer.state[small].items()
+    }
 
 
 class Players:

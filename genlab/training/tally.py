@@ -8,6 +8,7 @@ from torch import Tensor
 
 from genlab.game import Terms
 from genlab.registry import RunError
+from genlab.training.checkpoint import Checkpoint, misfit
 
 
 class _Sum:
@@ -61,11 +62,28 @@ class Tally:
         tensors = {str(index): entry.total for index, entry in enumerate(entries)}
         return tensors, [[entry.player, entry.names, entry.count] for entry in entries]
 
+    @staticmethod
+    def wanted(found: Checkpoint) -> dict[str, Tensor]:
+        """Return the names, shapes and types of the sums that a checkpoint must hold, as tensors without content."""
+        facts = found.facts.get("tally")
+        if not isinstance(facts, list) or not all(map(_is_entry, facts)):
+            raise misfit(found, "its tally does not hold what genlab writes")
+        return {str(index): torch.empty(len(names), device="meta") for index, (_, names, _) in enumerate(facts)}
+
     def restore(self, tensors: dict[str, Tensor], facts: list[Any], device: torch.device) -> None:
         """Put back what `state` gave."""
         for index, (player, names, count) in enumerate(facts):
             total = tensors[str(index)].to(device, copy=True)
             self.sums[(player, *names)] = _Sum(player, names, total, count)
+
+
+def _is_entry(fact: Any) -> bool:
+    """True for a player, the names of its terms and how often they were added."""
+    if not isinstance(fact, list) or len(fact) != 3:
+        return False
+    player, names, count = fact
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in [player, *names])
+    return texts and type(count) is int and count > 0
 
 
 def _culprit(entry: _Sum) -> str:

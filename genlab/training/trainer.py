@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from genlab.training.examiner import Examiner, Figures
 from genlab.training.interruption import Interruption
 from genlab.training.journal import Journal, read
 from genlab.training.players import Players
+from genlab.training.position import Position, position_of
 from genlab.training.quick import Quick
 from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
 from genlab.training.tally import Tally
@@ -43,17 +44,6 @@ class Outcome:
     """What the model found wrong with itself, and at which step."""
     signal: int | None
     """The signal that stopped it."""
-
-
-@dataclass
-class Position:
-    """Where a run stands; with the weights, all that it takes to go on."""
-
-    step: int = 0
-    batches: int = 0
-    best: dict[str, Any] | None = None
-    validation: Figures = field(default_factory=dict)
-    warnings: dict[str, int] = field(default_factory=dict)
 
 
 class Trainer:
@@ -252,17 +242,25 @@ class Trainer:
         return tensors, facts
 
     def _restore(self, found: checkpoint.Checkpoint) -> None:
-        had, given = found.facts.get("given", {}), self.model.given()
+        position, given = position_of(found), self.model.given()
+        had = found.facts["given"]
         if other := next((name for name in had | given if had.get(name) != given.get(name)), None):
             raise ConfigError(f"The run was trained with other {other}: {had.get(other)}, and now {given.get(other)}.")
-        self.model.load_state_dict(checkpoint.fitted(found, "model", self.model.state_dict()))
-        for name, player in self.players.players.items():
-            player.restore(found.part(f"player/{name}"))
+        wanted = {"model": self.model.state_dict(), "tally": Tally.wanted(found)}
         if self.average:
-            self.average.restore(checkpoint.fitted(found, "average", self.average.average), found.facts["averaged"])
-        self.tally.restore(found.part("tally"), found.facts["tally"], self.engine.device)
-        self.position = Position(**found.facts["position"])
-        self._saved = self.position.step
+            wanted["average"] = self.average.average
+        for name, player in self.players.players.items():
+            wanted[f"player/{name}"] = player.wanted(found.part(f"player/{name}"))
+        # All is checked before anything is put back.
+        parts = checkpoint.all_fitted(found, wanted)
+        self.model.load_state_dict(parts["model"])
+        for name, player in self.players.players.items():
+            player.restore(parts[f"player/{name}"])
+        if self.average:
+            self.average.restore(parts["average"], found.facts["averaged"])
+        self.tally.restore(parts["tally"], found.facts["tally"], self.engine.device)
+        self.position = position
+        self._saved = position.step
 
     def _restart_clock(self) -> None:
         self._since = (time.perf_counter(), self.position.batches)
