@@ -79,6 +79,9 @@ Plugins = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE", help="A file of yours with MODELS, NETWORKS or SOURCES."),
 ]
+Trusted = Annotated[
+    bool, typer.Option("--trust", help="Run the plugins that the runs keep, which are code, without asking.")
+]
 Folders = Annotated[
     list[Path] | None,
     typer.Option(

@@ -26,13 +26,14 @@ from genlab.networks import NETWORKS
 from genlab.networks.features import Features
 from genlab.randomness import reseed
 from genlab.registry import ConfigError, RunError
-from genlab.run import Beginning, Run
+from genlab.run import Run
 from genlab.start import begin_with
 from genlab.training import checkpoint
 from genlab.training.console import Console
 from genlab.training.engine import choose_device
 from genlab.training.position import Position, position_of
 from genlab.training.trainer import Outcome, Trainer
+from genlab.trust import Trust
 
 T = TypeVar("T")
 TABLES: plugins.Tables = {"MODELS": MODELS, "NETWORKS": NETWORKS, "SOURCES": SOURCES}
@@ -101,15 +102,15 @@ class Opened(NamedTuple):
     position: Position
 
 
-def open_model(there: Run) -> Model:
+def open_model(there: Run, trust: Trust | None = None) -> Model:
     """The model of a run at its newest checkpoint, through its average where it keeps one."""
-    return open_checkpoint(there).model
+    return open_checkpoint(there, trust=trust).model
 
 
-def open_checkpoint(there: Run, step: int | None = None) -> Opened:
-    """The model of a run as it was at this step, the newest unless told."""
+def open_checkpoint(there: Run, step: int | None = None, trust: Trust | None = None) -> Opened:
+    """The model of a run as it was at this step, the newest unless told; its plugins must be trusted."""
     wanted, facts = config.load(there.path / "config.yaml"), there.facts
-    load_plugins([str(_copy_of(there, file)) for file in wanted.plugins])
+    plugins.load_from_run(there.path, wanted.plugins, TABLES, trust or Trust())
     model = build_model(wanted, Shape(*facts["shape"]), len(facts["classes"]))
     folder = there.path / "checkpoints"
     found = checkpoint.newest(folder) if step is None else checkpoint.at(folder, step)
@@ -124,23 +125,26 @@ def open_checkpoint(there: Run, step: int | None = None) -> Opened:
     return Opened(model, found.step, found.digest, weights, position_of(found))
 
 
-def open_both(there: Run) -> tuple[Opened, Opened | None]:
+def open_both(there: Run, trust: Trust | None = None) -> tuple[Opened, Opened | None]:
     """The newest checkpoint, and the best where the run has chosen one and keeps it; both may be of one step."""
-    last = open_checkpoint(there)
+    last = open_checkpoint(there, trust=trust)
     best = last.position.best
     if best is None or best["step"] not in checkpoint.steps(there.path / "checkpoints"):
         return last, None
-    return last, open_checkpoint(there, best["step"])
+    return last, open_checkpoint(there, best["step"], trust)
 
 
-def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
+def train(wanted: Config, console: Console, trust: Trust | None = None) -> tuple[Run, Outcome | None]:
     """Train in the folder that the config names, or in a new one; where that is done already, do nothing."""
+    trust = trust or Trust()
     folder = Path(wanted.run).expanduser() if wanted.run else None
     if folder and run.exists(folder):
-        return _repeat(Run(folder), wanted, console)
-    load_plugins(wanted.plugins)
+        return _repeat(Run(folder), wanted, console, trust)
+    trust.remember(load_plugins(wanted.plugins))
     # Found now: once the folder is made, it is itself the latest.
     start = run.find(wanted.start).path if wanted.start else None
+    if start:
+        plugins.trusted(start, config.load(start / "config.yaml").plugins, trust)
     images = build_images(wanted)
     trainer = build_trainer(wanted, images, console)
     beginning = run.make(folder, wanted.name)
@@ -148,40 +152,27 @@ def train(wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
     # From here on the folder is ours; where another process was quicker, the lock says so and nothing is touched.
     with new.lock():
         if not run.exists(new.path):
-            return new, _begin(beginning, wanted, images, trainer, console, start)
-    return _repeat(new, wanted, console)
+            with beginning.whole_or_undone():
+                _keep(new, wanted, images, trainer.model, start)
+                return new, _fit(new, wanted, trainer, console, trust)
+    return _repeat(new, wanted, console, trust)
 
 
-def _begin(
-    beginning: Beginning, wanted: Config, images: Images, trainer: Trainer, console: Console, start: Path | None
-) -> Outcome:
-    """Train in a folder that is new; where that ends before the first checkpoint, nothing half-made is left."""
-    try:
-        _keep(beginning.run, wanted, images, trainer.model, start)
-        return _fit(beginning.run, wanted, trainer, console)
-    except BaseException:
-        if not _has_checkpoints(beginning.run):
-            beginning.undo()
-        raise
-
-
-def resume(there: Run, overrides: list[str], console: Console) -> tuple[Run, Outcome | None]:
+def resume(
+    there: Run, overrides: list[str], console: Console, trust: Trust | None = None
+) -> tuple[Run, Outcome | None]:
     """Continue a run with the config that it keeps; only its budget and device may be others."""
     known = config.load(there.path / "config.yaml")
     wanted = config.changed(known, overrides) if overrides else known
-    return _continue(there, wanted, console, same=wanted.plain == known.plain)
+    return _continue(there, wanted, console, trust or Trust(), same=wanted.plain == known.plain)
 
 
-def load_plugins(files: list[str]) -> None:
-    """Let every plugin's entries join the tables."""
-    names = [Path(file).name for file in files]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ConfigError(f"Two plugins are called {twice}; a run keeps its plugins by their names, so rename one.")
-    for file in files:
-        plugins.load(file, TABLES)
+def load_plugins(files: list[str]) -> dict[Path, bytes]:
+    """Let the entries of the user's own plugins join the tables; return the source of each."""
+    return plugins.load(files, TABLES)
 
 
-def _repeat(there: Run, wanted: Config, console: Console) -> tuple[Run, Outcome | None]:
+def _repeat(there: Run, wanted: Config, console: Console, trust: Trust) -> tuple[Run, Outcome | None]:
     """Continue the run that is in the folder, if it is the one that was asked for."""
     known = config.load(there.path / "config.yaml")
     if keys := [key for key in config.differences(known.plain, wanted.plain) if key != "run"]:
@@ -192,19 +183,22 @@ def _repeat(there: Run, wanted: Config, console: Console) -> tuple[Run, Outcome 
             f"`genlab resume` goes on with it as it was begun; another folder takes another config."
         )
     for file in wanted.plugins:
-        if _copy_of(there, file).read_bytes() != Path(file).expanduser().read_bytes():
+        own = Path(file).expanduser()
+        source = own.read_bytes()
+        if plugins.copy_of(there.path, file).read_bytes() != source:
             raise ConfigError(f"{there.path} was begun with another {file}; it keeps the one that it was begun with.")
-    return _continue(there, known, console, same=True)
+        trust.remember({own.resolve(): source})
+    return _continue(there, known, console, trust, same=True)
 
 
-def _continue(there: Run, wanted: Config, console: Console, *, same: bool) -> tuple[Run, Outcome | None]:
+def _continue(there: Run, wanted: Config, console: Console, trust: Trust, *, same: bool) -> tuple[Run, Outcome | None]:
     with there.lock():
         there.tidy()
         facts = there.facts
         if same and facts["state"] == "finished":
             console.say(f"{there.path} is finished: step {facts['step']}. There is nothing to do.")
             return there, None
-        load_plugins([str(_copy_of(there, file)) for file in wanted.plugins])
+        plugins.load_from_run(there.path, wanted.plugins, TABLES, trust)
         images = build_images(wanted)
         if images.fingerprint != facts["fingerprint"]:
             raise ConfigError(
@@ -216,7 +210,7 @@ def _continue(there: Run, wanted: Config, console: Console, *, same: bool) -> tu
         trainer.take_up(there.path)
         if not same:
             there.keep("config.yaml", config.as_yaml(wanted.plain))
-        return there, _fit(there, wanted, trainer, console)
+        return there, _fit(there, wanted, trainer, console, trust)
 
 
 def _keep(new: Run, wanted: Config, images: Images, model: Model, start: Path | None) -> None:
@@ -226,8 +220,9 @@ def _keep(new: Run, wanted: Config, images: Images, model: Model, start: Path | 
         if images.bad_files:
             new.keep(BAD_FILES, "\n".join([*images.bad_files, ""]))
         for file in wanted.plugins:
-            _copy_of(new, file).parent.mkdir(exist_ok=True)
-            checkpoint.write_atomically(_copy_of(new, file), Path(file).expanduser().read_bytes())
+            copy = plugins.copy_of(new.path, file)
+            copy.parent.mkdir(exist_ok=True)
+            checkpoint.write_atomically(copy, Path(file).expanduser().read_bytes())
         new.record(
             name=wanted.name,
             state="running",
@@ -246,7 +241,7 @@ def _keep(new: Run, wanted: Config, images: Images, model: Model, start: Path | 
         raise ConfigError(f"The run's folder cannot be written: {error.strerror}: {error.filename}") from None
 
 
-def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outcome:
+def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console, trust: Trust) -> Outcome:
     console.log = there.path / "log.txt"
     for line in described(there, wanted, trainer):
         console.say(line)
@@ -255,7 +250,8 @@ def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outc
     start = there.facts.get("start")
     if start and not _has_checkpoints(there):
         other = Run(Path(start))
-        console.say(begin_with(trainer, wanted, start, open_model(other), config.load(other.path / "config.yaml")))
+        model, settings = open_model(other, trust), config.load(other.path / "config.yaml")
+        console.say(begin_with(trainer, wanted, start, model, settings))
     there.record(state="running")
     texts = {"config": "```yaml\n" + config.as_yaml(wanted.plain) + "```"}
     try:
@@ -289,10 +285,6 @@ def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console) -> Outc
 
 def _has_checkpoints(there: Run) -> bool:
     return any(there.path.glob("checkpoints/*.safetensors"))
-
-
-def _copy_of(there: Run, file: str) -> Path:
-    return there.path / "plugins" / Path(file).name
 
 
 def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from genlab.run import Run
     from genlab.training.console import Console
     from genlab.training.trainer import Outcome
+    from genlab.trust import Trust
 
 _BUDGET = "trainer.epochs, trainer.steps (in all, not how many more) or device."
 
@@ -38,6 +39,7 @@ def train(
     multirun: Annotated[bool, typer.Option("--multirun", "-m", help="Every combination, such as model=ae,vae")] = False,
     plugin: arguments.Plugins = None,
     config_dir: arguments.Folders = None,
+    trust: arguments.Trusted = False,
     cfg: Annotated[arguments.Shown | None, typer.Option(help="Print the composed config and do not train.")] = None,
     help_: Annotated[bool, typer.Option("--help", "-h", help="Show the groups and the settings.")] = False,
 ) -> None:
@@ -55,20 +57,21 @@ def train(
     elif multirun:
         from genlab.sweeping import sweep
 
-        sweep(given, folders, files)
+        sweep(given, folders, files, _trust(trust))
     elif cfg:
         print(config.as_yaml(config.compose(given, folders, files).plain), end="")
     else:
         wanted = config.compose(given, folders, files)
         from genlab import assembly
 
-        _finish(*assembly.train(wanted, _console()))
+        _finish(*assembly.train(wanted, _console(), _trust(trust)))
 
 
 @app.command()
 def resume(
     name: arguments.RunName,
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", help=_BUDGET)] = None,
+    trust: arguments.Trusted = False,
 ) -> None:
     """Go on with a run that was stopped, or give a finished one more epochs."""
     from genlab.run import find
@@ -76,7 +79,7 @@ def resume(
     found = find(name)
     from genlab import assembly
 
-    _finish(*assembly.resume(found, overrides or [], _console()))
+    _finish(*assembly.resume(found, overrides or [], _console(), _trust(trust)))
 
 
 @app.command()
@@ -90,6 +93,7 @@ def evaluate(
     only: arguments.Only = None,
     data: arguments.DataPlace = None,
     device: arguments.DeviceName = "auto",
+    trust: arguments.Trusted = False,
 ) -> None:
     """Measure runs on test images, by all that their models can do: genlab evaluate latest"""
     from genlab.run import meant
@@ -106,7 +110,7 @@ def evaluate(
         report.terminal().print(report.evaluation_table(record))
         print(*report.protocol(record), sep="\n")
 
-    evaluating.evaluate(found, asked, choose_device(device), data, _console(), tell)
+    evaluating.evaluate(found, asked, choose_device(device), data, _console(), tell, _trust(trust))
     if len(found) > 1:
         print(f"Next:\n  genlab compare {shlex.join(runs)}")
 
@@ -121,6 +125,7 @@ def upscale(
     measure: arguments.Measure = False,
     features: arguments.FeaturesName = None,
     device: arguments.DeviceName = "auto",
+    trust: arguments.Trusted = False,
 ) -> None:
     """Enlarge pictures with a model that has learnt it, such as: genlab upscale latest photos/ --compare"""
     from genlab.run import find
@@ -137,7 +142,7 @@ def upscale(
 
     lab.refuse_unable(found)
     home, settings = choose_device(device), found.path / "config.yaml"
-    enlarger = lab.enlarger_of(found, assembly.open_model(found).to(home), scale)
+    enlarger = lab.enlarger_of(found, assembly.open_model(found, _trust(trust)).to(home), scale)
     work = lab.Work(enlarger, out or found.path / "upscaled", found.facts["name"], compare, print)
     wanted = work.meant(pictures, measured=measure)
     if home.type == "cpu" and not work.large(wanted):
@@ -161,12 +166,14 @@ def compare(
     checkpoint: arguments.Checkpoint = arguments.Which.last,
     out: arguments.ComparisonFolder = None,
     form: arguments.Printed = arguments.Format.text,
+    trust: arguments.Trusted = False,
 ) -> None:
     """Hold runs against each other: settings that differ, figures, cost, samples of equal noise."""
     from genlab import comparing
 
     names = [name.strip() for name in figures.split(",") if name.strip()]
-    comparing.compare(runs, checkpoint=checkpoint.value, by=sort, figures=names, out=out, form=form.value)
+    chosen: dict[str, Any] = {"by": sort, "figures": names, "out": out, "form": form.value}
+    comparing.compare(runs, checkpoint=checkpoint.value, trust=_trust(trust), **chosen)
 
 
 @app.command("list")
@@ -266,6 +273,14 @@ def _console() -> "Console":
     from genlab.training.console import Console
 
     return Console(terminal())
+
+
+def _trust(given: bool) -> "Trust":
+    """The user's consent to run the plugins of runs; a question is asked only where somebody can read and answer it."""
+    from genlab.trust import Trust
+
+    answered = sys.stdin.isatty() and sys.stdout.isatty()
+    return Trust(given, typer.confirm if answered else None)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,13 +16,21 @@ from genlab.lab.compare.differing import Asked
 from genlab.lab.fresh import refuse_unwritable, write_fresh
 from genlab.registry import ConfigError
 from genlab.run import OUTPUTS, Run, dated, meant
+from genlab.trust import Trust
 
 TABLE, FIGURES = "table.csv", "figures.png"
 AS_TEXT = {"csv": files.as_csv, "json": files.as_json}
 
 
 def compare(
-    names: Sequence[str], *, checkpoint: str, by: str | None, figures: Sequence[str], out: Path | None, form: str
+    names: Sequence[str],
+    *,
+    checkpoint: str,
+    by: str | None,
+    figures: Sequence[str],
+    out: Path | None,
+    form: str,
+    trust: Trust,
 ) -> None:
     """Print the comparison of these runs, and write it into a new folder or beside what is in `out`."""
     if out:
@@ -39,7 +47,7 @@ def compare(
     for note in comparison.notes:
         print(note, file=aside)
     folder = out or dated(OUTPUTS / "comparisons")
-    written, left_out = _write(comparison, folder)
+    written, left_out = _write(comparison, folder, trust)
     for note in left_out:
         print(note, file=aside)
     print(f"In {folder}: {', '.join(path.name for path in written)}", file=aside)
@@ -73,11 +81,10 @@ def _recipe(names: tuple[str, ...]) -> config.Plain:
         return {}
 
 
-def _write(comparison: Comparison, folder: Path) -> tuple[list[Path], list[str]]:
+def _write(comparison: Comparison, folder: Path, trust: Trust) -> tuple[list[Path], list[str]]:
     """The files that were written, and what there is to say of what they leave out."""
-    sampled, left_out = samples.drawn(
-        comparison.rows, _best if comparison.checkpoint == "best" else assembly.open_model
-    )
+    opened = _best if comparison.checkpoint == "best" else assembly.open_model
+    sampled, left_out = samples.drawn(comparison.rows, partial(opened, trust=trust))
     writers: dict[str, Callable[[BinaryIO], None] | None] = {
         TABLE: _text(files.as_csv(comparison)),
         "table.json": _text(files.as_json(comparison)),
@@ -99,9 +106,9 @@ def _undrawn(comparison: Comparison, most: int = 12) -> list[str]:
     return [f"{FIGURES} leaves out what a single run has, or is more than it holds; {TABLE} has it: {named}."]
 
 
-def _best(run: Run) -> Model:
+def _best(run: Run, trust: Trust) -> Model:
     """The model of the best checkpoint; where none was kept the last stands, as in the table."""
-    last, best = assembly.open_both(run)
+    last, best = assembly.open_both(run, trust)
     return (best or last).model
 
 

@@ -21,12 +21,13 @@ from genlab.registry import ConfigError, RunError
 from genlab.run import Run
 from genlab.training.console import Console
 from genlab.training.engine import keep_freed_memory
+from genlab.trust import Trust
 
 Tell = Callable[[Record], None]
 
 
 def evaluate(
-    runs: list[Run], asked: Asked, device: torch.device, place: Path | None, console: Console, tell: Tell
+    runs: list[Run], asked: Asked, device: torch.device, place: Path | None, console: Console, tell: Tell, trust: Trust
 ) -> None:
     """Measure every run that can be, keep and tell each record; at the end name those that could not be."""
     check(asked)
@@ -36,7 +37,7 @@ def evaluate(
     failed: dict[Run, str] = {}
     for there in runs:
         try:
-            record = with_older(there, _evaluated(there, asked, device, place, console, benches))
+            record = with_older(there, _evaluated(there, asked, device, place, console, benches, trust))
             tell(record)
             keep(there, record)
             console.say(f"The figures and their protocol are in {there.path / FILE}")
@@ -54,10 +55,16 @@ def evaluate(
 
 
 def _evaluated(
-    there: Run, asked: Asked, device: torch.device, place: Path | None, console: Console, benches: dict[str, Bench]
+    there: Run,
+    asked: Asked,
+    device: torch.device,
+    place: Path | None,
+    console: Console,
+    benches: dict[str, Bench],
+    trust: Trust,
 ) -> Record:
     wanted = _found_at(place, config.load(there.path / "config.yaml"))
-    newest, chosen = assembly.open_both(there)
+    newest, chosen = assembly.open_both(there, trust)
     last, best = _subject(newest, device), _subject(chosen, device) if chosen else None
     key = json.dumps(wanted.data, default=str)
     if key not in benches:

@@ -107,6 +107,16 @@ class Beginning:
     before: set[Path]
     """The files that were in it already."""
 
+    @contextmanager
+    def whole_or_undone(self) -> Iterator[None]:
+        """Inside, a failure before the first checkpoint leaves nothing half-made."""
+        try:
+            yield
+        except BaseException:
+            if not any(self.run.path.glob("checkpoints/*.safetensors")):
+                self.undo()
+            raise
+
     def undo(self) -> None:
         """Remove the files that this process made, and the folders if it made them and they are empty."""
         for pattern in (*_BEFORE_A_CHECKPOINT, *_FIRST):

@@ -4,6 +4,7 @@ import dataclasses
 import shlex
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from genlab import assembly, config
@@ -11,9 +12,10 @@ from genlab.config import Config
 from genlab.report import runs_table, terminal
 from genlab.run import OUTPUTS, find, runs
 from genlab.training.console import Console
+from genlab.trust import Trust
 
 
-def sweep(overrides: list[str], folders: list[Path], files: list[str]) -> None:
+def sweep(overrides: list[str], folders: list[Path], files: list[str], trust: Trust) -> None:
     """Train every combination, each in a folder of its own, in one folder that a second start continues."""
     named = [override for override in overrides if override.startswith("run=") and override != "run="]
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -21,16 +23,16 @@ def sweep(overrides: list[str], folders: list[Path], files: list[str]) -> None:
     rest = [_settled(override) for override in overrides if override not in named]
     print(f"The runs of this sweep are in {folder}; the same command with run={folder} goes on with it.")
     try:
-        config.sweep(rest, folder, _job, folders, files)
+        config.sweep(rest, folder, partial(_job, trust=trust), folders, files)
     finally:
         terminal().print(runs_table(runs(folder)))
     print("The sweep is done. Measure its runs, set them beside each other, or see their curves and the HParams tab:")
     print(*(f"  genlab {command} {shlex.quote(str(folder))}" for command in ("evaluate", "compare", "board")), sep="\n")
 
 
-def _job(wanted: Config, folder: Path) -> float | None:
+def _job(wanted: Config, folder: Path, trust: Trust) -> float | None:
     """One run of a sweep; its best validation figure is what a sweeper that searches lowers."""
-    run, outcome = assembly.train(dataclasses.replace(wanted, run=str(folder)), Console(terminal()))
+    run, outcome = assembly.train(dataclasses.replace(wanted, run=str(folder)), Console(terminal()), trust)
     if outcome and outcome.signal is not None:
         print(f"Stopped at step {outcome.step:,} and saved. The same command with the sweep's run= goes on with it.")
         sys.exit(128 + outcome.signal)  # what is an Exception Hydra keeps to itself, and starts the next job
