@@ -16,11 +16,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genlab import assembly, config
-from genlab.evaluation.classifier import trained_classifier
-from genlab.game import Samples
+from genlab import build
+from genlab.config import compose as config
+from genlab.contract import Samples
+from genlab.extractors.classifier import trained_classifier
 from genlab.randomness import generator
-from genlab.run import OUTPUTS
+from genlab.runs import lifecycle
+from genlab.runs import open as open_run
+from genlab.runs.run import OUTPUTS
 from genlab.training.console import Console
 
 SEEDS, POINTS, IMAGES = 10, 20_000, 5_000
@@ -29,8 +32,8 @@ SEEDS, POINTS, IMAGES = 10, 20_000, 5_000
 def trained(overrides: list[str], folder: Path) -> tuple[Samples, float]:
     """The model of a run, and the seconds that the run took."""
     wanted = config.compose(overrides)
-    there, _ = assembly.train(replace(wanted, run=str(folder)), Console())
-    model = assembly.open_model(there)
+    there, _ = lifecycle.train(replace(wanted, run=str(folder)), Console())
+    model = open_run.open_model(there)
     assert isinstance(model, Samples)
     return model, float(there.facts["seconds"])
 
@@ -75,7 +78,7 @@ def over_seeds(overrides: list[str], judge: Callable[[Tensor], tuple[str, bool]]
 def judged(name: str, root: str) -> None:
     """What a classifier of real images says of the samples of an experiment."""
     overrides = [f"experiment={name}-fast", f"data.root={root}"]
-    images = assembly.build_images(config.compose(overrides))
+    images = build.build_images(config.compose(overrides))
     classifier, accuracy = trained_classifier(images)
     folder = OUTPUTS / "benchmarks" / f"{name}-fast"
     model, seconds = trained(overrides, folder)

@@ -59,7 +59,7 @@ def _plain_loader(folder: str):
     """What the scripts write; batches that are smaller are left out, as ours are."""
     from torch.utils.data import DataLoader
 
-    from genlab.data.vision import torchvision
+    from genlab.data.files.vision import torchvision
 
     transforms, datasets = torchvision().transforms, torchvision().datasets
     change = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5], [0.5])])
@@ -71,13 +71,13 @@ def bare(folder: str) -> float:
     """Our model's moves on floats in memory, in the memory format that our engine takes, with nothing around them."""
     import torch
 
-    from genlab import assembly
+    from genlab import build
     from genlab.training.engine import keep_freed_memory
 
     keep_freed_memory()
     config = _config(folder)
-    images = assembly.build_images(config)
-    model = assembly.build_model(config, images.shape, images.classes).to(memory_format=torch.channels_last)
+    images = build.build_images(config)
+    model = build.build_model(config, images.shape, images.classes).to(memory_format=torch.channels_last)
     pixels = images.pixels[images.splits["train"]].float().div_(255).contiguous(memory_format=torch.channels_last)
     return _timed(_bare_steps(model, pixels))
 
@@ -104,7 +104,7 @@ def _bare_steps(model, pixels) -> Iterator[None]:
 
 def ours(folder: str, *overrides: str) -> float:
     """A whole run with its journal, TensorBoard, pictures, validation, test, average and checkpoints."""
-    from genlab import assembly
+    from genlab.runs import lifecycle
     from genlab.training.console import Console
 
     class Stopwatch(Console):
@@ -116,7 +116,7 @@ def ours(folder: str, *overrides: str) -> float:
 
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as place:
-        assembly.train(_config(folder, f"run={place}/run", *overrides), watch)
+        lifecycle.train(_config(folder, f"run={place}/run", *overrides), watch)
     return (STEPS - WARM_UP) * BATCH / (time.perf_counter() - watch.began)
 
 
@@ -136,13 +136,15 @@ def _timed(steps: Iterator[None]) -> float:
 
 
 def _config(folder: str, *overrides: str):
-    from genlab import assembly, config, plugins
+    from genlab import build
+    from genlab.config import compose as config
+    from genlab.config import plugins
 
     data = ["data=folder", f"data.path={folder}", "data.size=32"]
     trainer = [f"trainer.batch_size={BATCH}", "trainer.epochs=null", f"trainer.steps={STEPS}"]
     wanted = ["model=dcgan", "model/network=ordinary", *data, *trainer, f"trainer.log_every={WARM_UP}", *overrides]
     files = [str(PLUGIN)]
-    assembly.load_plugins(files)
+    build.load_plugins(files)
     return config.compose(wanted, plugins.config_folder(PLUGIN), files)
 
 

@@ -23,14 +23,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from genlab import assembly, config
-from genlab.evaluation.features import FEATURES
-from genlab.evaluation.perceptual import name_of
-from genlab.game import Shape, Upscales
-from genlab.lab.comparison import side_by_side
-from genlab.lab.enlargement import BICUBIC, MODEL, as_image, caption, measure, tried
-from genlab.lab.enlarger import Box, Enlarger
-from genlab.run import OUTPUTS, Run
+from genlab import build
+from genlab.config import compose as config
+from genlab.contract import Shape, Upscales
+from genlab.evaluation.enlargement import BICUBIC, MODEL, as_image, caption, measure, tried
+from genlab.evaluation.enlarger import Box, Enlarger
+from genlab.extractors.features import FEATURES
+from genlab.lab.side_by_side import side_by_side
+from genlab.metrics.perceptual import name_of
+from genlab.runs import lifecycle
+from genlab.runs import open as open_run
+from genlab.runs.run import OUTPUTS, Run
 from genlab.training.console import Console
 from genlab.training.engine import keep_freed_memory
 
@@ -82,7 +85,7 @@ def never_trained_on() -> list[tuple[str, NDArray[np.uint8]]]:
 
 def opened(name: str) -> Upscales:
     """The model that an experiment has trained."""
-    model = assembly.open_model(Run(HERE / name))
+    model = open_run.open_model(Run(HERE / name))
     assert isinstance(model, Upscales)
     return model
 
@@ -92,7 +95,7 @@ def learnt(name: str, *overrides: str) -> None:
     # Of the others one is set aside, to watch.
     data = [f"data.path={photographs()}", "data.validation=0.01", "data.test=0"]
     wanted = config.compose([f"experiment={name}", *data, *overrides])
-    there, _ = assembly.train(replace(wanted, run=str(HERE / name)), Console())
+    there, _ = lifecycle.train(replace(wanted, run=str(HERE / name)), Console())
     model, features = opened(name), FEATURES["lite0"]()
     print(f"{name}: {there.facts['step']:,} steps in {float(there.facts['seconds']) / 60:.1f} min")
     for row in measure(model, never_trained_on(), features):
@@ -115,7 +118,7 @@ def side_by_side_in(file: Path) -> None:
 
 def enlarged_once(kind: str) -> str:
     """The seconds and the megabytes that enlarging the picture takes, one way or the other."""
-    model = assembly.build_model(config.compose(["model=srresnet"]), Shape(3, 96, 96), 0).eval()
+    model = build.build_model(config.compose(["model=srresnet"]), Shape(3, 96, 96), 0).eval()
     picture = Image.fromarray(never_trained_on()[0][1]).resize((1000, 750), Image.Resampling.BICUBIC)
     whole = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 255
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

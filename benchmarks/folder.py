@@ -45,7 +45,7 @@ def theirs(root: str) -> float:
     """One pass over all batches, from the first look at the folder."""
     import torch
 
-    from genlab.data.vision import torchvision
+    from genlab.data.files.vision import torchvision
 
     vision = torchvision()
     steps = [vision.transforms.Resize(64), vision.transforms.CenterCrop(64), vision.transforms.ToTensor()]
@@ -59,7 +59,7 @@ def theirs(root: str) -> float:
 def later(root: str) -> float:
     """One epoch of batches, from the second epoch on; torchvision decodes again in each."""
     from genlab.data import SOURCES
-    from genlab.data.loader import Loader
+    from genlab.data.batches import Loader
 
     with tempfile.TemporaryDirectory() as cache:
         os.environ["GENLAB_CACHE"] = cache
@@ -72,7 +72,7 @@ def later(root: str) -> float:
 def warm(root: str) -> float:
     """Seconds to the first batch, from the second time on."""
     from genlab.data import SOURCES
-    from genlab.data.loader import Loader
+    from genlab.data.batches import Loader
 
     SOURCES["folder"](path=root, **SETTINGS | {"size": 32})
     began = time.perf_counter()

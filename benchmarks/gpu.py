@@ -25,10 +25,11 @@ def measure(kind: str, overrides: list[str]) -> float:
     """Images/s of the steps after those that warm up."""
     import torch
 
-    from genlab import assembly, config
+    from genlab import build
+    from genlab.config import compose as config
 
     wanted = config.compose([*BASE, *KINDS.get(kind, KINDS["+ compiled"]), *overrides])
-    trainer = assembly.build_trainer(wanted, assembly.build_images(wanted))
+    trainer = build.build_trainer(wanted, build.build_images(wanted))
     step = _bare(trainer) if kind == BARE else trainer._take_step
     for _ in range(WARM):
         step()

@@ -20,10 +20,11 @@ LARGE, SIDE = 200_000, 64
 
 def share() -> float:
     """The part of a step of the default VAE that its loader takes."""
-    from genlab import assembly, config
+    from genlab import build
+    from genlab.config import compose as config
 
     wanted = config.compose(["model=vae"])
-    trainer = assembly.build_trainer(wanted, assembly.build_images(wanted))
+    trainer = build.build_trainer(wanted, build.build_images(wanted))
     for _ in range(50):
         trainer._take_step()
     ratios = []
@@ -36,7 +37,8 @@ def share() -> float:
 
 def streamed(folder: Path) -> list[float]:
     """The speed from disk over that of the same images resident, round by round."""
-    from genlab import assembly, config
+    from genlab import build
+    from genlab.config import compose as config
 
     images = _in_a_file(folder / "pixels", 4000)
     trainers = {}
@@ -44,7 +46,7 @@ def streamed(folder: Path) -> list[float]:
         wanted = config.compose(
             ["model=vae", "model/network=conv", f"data.residence={residence}", "trainer.steps=9999"]
         )
-        trainers[residence] = assembly.build_trainer(replace(wanted, seed=1), images)
+        trainers[residence] = build.build_trainer(replace(wanted, seed=1), images)
         trainers[residence]._take_step()
     ratios = []
     for _ in range(ROUNDS):
@@ -55,7 +57,7 @@ def streamed(folder: Path) -> list[float]:
 
 def memory(folder: str) -> float:
     """The most megabytes that an epoch over the large set holds at once, all counted."""
-    from genlab.data.loader import Loader
+    from genlab.data.batches import Loader
 
     loader = Loader(_in_a_file(Path(folder) / "large", LARGE), "train", 128, residence="disk")
     for number in range(loader.batches_per_epoch):
@@ -68,8 +70,8 @@ def memory(folder: str) -> float:
 def _in_a_file(file: Path, count: int) -> Any:
     import torch
 
-    from genlab.data import cache
-    from genlab.data.images import Images
+    from genlab.data.dataset import Images
+    from genlab.data.files import cache
 
     if not file.exists():
         with open(file, "wb") as opened:

@@ -50,7 +50,7 @@ class PillowImages(Dataset[tuple[Tensor, int]]):
 
 def plain_loader(pixels: Tensor, labels: Tensor, shuffle: bool) -> DataLoader[tuple[Tensor, int]]:
     """What the tutorials write."""
-    from genlab.data.vision import torchvision
+    from genlab.data.files.vision import torchvision
 
     images = PillowImages(pixels.squeeze(1), labels, torchvision().transforms.ToTensor())
     return DataLoader(images, batch_size=128, shuffle=shuffle)

@@ -14,8 +14,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.plain import PlainVAE, plain_loader, plain_loss
-from genlab import assembly, config
-from genlab.data.images import Images
+from genlab import build
+from genlab.config import compose as config
+from genlab.data.dataset import Images
+from genlab.runs import lifecycle
 from genlab.training.console import Console
 
 EPOCHS = (1, 2, 3, 5, 10, 18, 20)
@@ -49,10 +51,10 @@ def plain(images: Images) -> Iterator[tuple[int, float]]:
 def ours(overrides: list[str], folder: Path) -> Iterator[tuple[int, float]]:
     """Ours after each of the epochs: a run that is finished goes on with more of them."""
     wanted = config.compose([*overrides, "model=vae", f"trainer.epochs={EPOCHS[0]}"])
-    run, outcome = assembly.train(replace(wanted, run=str(folder)), Console())
+    run, outcome = lifecycle.train(replace(wanted, run=str(folder)), Console())
     for epoch in EPOCHS:
         if epoch > EPOCHS[0]:
-            run, outcome = assembly.resume(run, [f"trainer.epochs={epoch}"], Console())
+            run, outcome = lifecycle.resume(run, [f"trainer.epochs={epoch}"], Console())
         assert outcome
         yield epoch, outcome.test["loss"]
 
@@ -60,12 +62,12 @@ def ours(overrides: list[str], folder: Path) -> Iterator[tuple[int, float]]:
 def main(root: str) -> None:
     """Print a line an epoch, then the fast recipe."""
     place = ["data=fashion-mnist", f"data.root={root}"]
-    images = assembly.build_images(config.compose(place))
+    images = build.build_images(config.compose(place))
     with tempfile.TemporaryDirectory() as folder:
         for (epoch, theirs), (_, mine) in zip(plain(images), ours(place, Path(folder) / "run"), strict=True):
             print(f"epoch {epoch:>2}: plain {theirs:.2f}, ours {mine:.2f}, difference {mine - theirs:+.2f}", flush=True)
         fast = config.compose(["experiment=vae-fast", *place[1:]])
-        _, outcome = assembly.train(replace(fast, run=str(Path(folder) / "fast")), Console())
+        _, outcome = lifecycle.train(replace(fast, run=str(Path(folder) / "fast")), Console())
     assert outcome
     print(f"experiment=vae-fast, {fast.trainer.epochs} epochs: {outcome.test['loss']:.2f}")
 

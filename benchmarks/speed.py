@@ -44,10 +44,10 @@ def bare(root: str) -> float:
     """The same step as ours on floats in memory, with nothing around it."""
     import torch
 
-    from genlab import assembly
+    from genlab import build
 
     images = _images(root)
-    model = assembly.build_model(_config(root), images.shape, images.classes)
+    model = build.build_model(_config(root), images.shape, images.classes)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     train = images.pixels[images.splits["train"]].float().div_(255)
     per_epoch = len(train) // 128
@@ -72,25 +72,25 @@ def tuned(root: str) -> float:
 
 def ours(root: str) -> float:
     """A whole run, with its journal, TensorBoard, pictures, validation, test and checkpoints."""
-    from genlab import assembly
+    from genlab.runs import lifecycle
     from genlab.training.console import Console
 
     with tempfile.TemporaryDirectory() as folder:
-        _, outcome = assembly.train(replace(_config(root), run=str(Path(folder) / "run")), Console())
+        _, outcome = lifecycle.train(replace(_config(root), run=str(Path(folder) / "run")), Console())
     assert outcome
     return outcome.images_per_second
 
 
 def _config(root: str):
-    from genlab import config
+    from genlab.config import compose as config
 
     return config.compose(["model=vae", "data=fashion-mnist", f"data.root={root}", f"trainer.steps={STEPS}"])
 
 
 def _images(root: str):
-    from genlab import assembly
+    from genlab import build
 
-    return assembly.build_images(_config(root))
+    return build.build_images(_config(root))
 
 
 KINDS: dict[str, Callable[[str], float]] = {"plain": plain, "bare": bare, "tuned": tuned, "ours": ours}

@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 
-from genlab import assembly, config
-from genlab.comparison_tables import shown
-from genlab.evaluating import evaluate
-from genlab.evaluation.figures import Figure
-from genlab.lab.bench import Asked
-from genlab.run import OUTPUTS, Run
+from genlab.comparison.table import shown
+from genlab.config import compose as config
+from genlab.evaluation.bench import Asked
+from genlab.evaluation.evaluate import evaluate
+from genlab.metrics.figures import Figure
+from genlab.runs import lifecycle
+from genlab.runs.run import OUTPUTS, Run
 from genlab.training.console import Console, clock, number
 
 FOLDER = OUTPUTS / "benchmarks" / "table"
@@ -48,7 +49,7 @@ BOUNDED = {"vae": 10_000, "beta-vae": 10_000, "vae-conv": 1_000, "vae-resnet": 2
 def trained(name: str, overrides: list[str]) -> Run:
     """The run of this name, trained as far as it is not."""
     wanted = config.compose([*overrides, "device=cpu"])
-    return assembly.train(replace(wanted, run=str(FOLDER / name)), Console())[0]
+    return lifecycle.train(replace(wanted, run=str(FOLDER / name)), Console())[0]
 
 
 def measured(there: Run, **asked: Any) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """`python -m genlab`."""
 
-from genlab.cli import main
+from genlab.cli.app import main
 
 main()

@@ -22,7 +22,7 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a run of two steps has ended, outputs/mine."""
-    from tests.program import TINY, genlab
+    from tests.fixtures.program import TINY, genlab
 
     folder = tmp_path_factory.mktemp("finished")
     assert genlab(folder, "train", "run=outputs/mine", *TINY).returncode == 0

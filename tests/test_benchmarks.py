@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from benchmarks.ordinary import Ordinary
-from tests.program import assert_refused, genlab
+from tests.fixtures.program import assert_refused, genlab
 
 PLUGIN = Path(__file__).parent.parent / "benchmarks/ordinary.py"
 RUN = ["--plugin", str(PLUGIN), "model=dcgan", "model/network=ordinary", "model.network.width=8", "trainer=smoke"]

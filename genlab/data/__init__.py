@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from genlab.data import celeba, downloaded, dsprites, photographs
-from genlab.data.built_in import digits, fashion_mini
-from genlab.data.drawn.faces import faces
-from genlab.data.drawn.shapes import shapes
-from genlab.data.folder import folder
-from genlab.data.gaussian import gaussian
-from genlab.data.images import Images
-from genlab.data.offer import Offer
-from genlab.data.photos import photos, photos_mini
+from genlab.data.dataset import Images
+from genlab.data.files.offer import Offer
+from genlab.data.sources import celeba, downloaded, dsprites, photographs
+from genlab.data.sources.built_in import digits, fashion_mini
+from genlab.data.sources.drawn.faces import faces
+from genlab.data.sources.drawn.shapes import shapes
+from genlab.data.sources.folder import folder
+from genlab.data.sources.gaussian import gaussian
+from genlab.data.sources.photos import photos, photos_mini
 
 SOURCES: dict[str, Callable[..., Images]] = {
     "fashion-mini": fashion_mini,

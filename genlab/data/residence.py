@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genlab.data.images import Images
-from genlab.game import Batch
+from genlab.contract import Batch
+from genlab.data.dataset import Images
 from genlab.registry import RunError
 
 Residence = Literal["auto", "device", "host", "disk"]

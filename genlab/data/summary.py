@@ -9,8 +9,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from genlab.data.images import Images
-from genlab.density import density
+from genlab.data.dataset import Images
+from genlab.kinds.density import density
 
 _CHUNK = 1024
 _COLUMNS, _ROWS, _CELL, _GAP = 8, 8, 96, 8

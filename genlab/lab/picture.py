@@ -5,7 +5,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
-from genlab.data.decode import (
+from genlab.data.files.decode import (
     FORMATS,
     GREY,
     TRANSPARENT,

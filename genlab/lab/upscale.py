@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from genlab.data.decode import BadFileError, size_of
-from genlab.data.first_pass import quiet_pillow
-from genlab.data.listing import shown
+from genlab.contract import Upscales
+from genlab.data.files.decode import BadFileError, size_of
+from genlab.data.files.first_pass import quiet_pillow
+from genlab.data.files.listing import shown
 from genlab.data.progress import progress
-from genlab.game import Upscales
+from genlab.evaluation.enlargement import BICUBIC, Row, as_image, caption, judged, part_of, smallest, tried, with_means
+from genlab.evaluation.enlarger import Enlarger
 from genlab.lab import picture
-from genlab.lab.comparison import part_to_show, side_by_side
-from genlab.lab.enlargement import BICUBIC, Row, as_image, caption, judged, part_of, smallest, tried, with_means
-from genlab.lab.enlarger import Enlarger
-from genlab.lab.fresh import Fresh, refuse_unwritable, write_fresh
+from genlab.lab.inputs import Source, sources
 from genlab.lab.picture import Picture
-from genlab.lab.sources import Source, sources
-from genlab.networks.features import Features
+from genlab.lab.side_by_side import part_to_show, side_by_side
+from genlab.networks.extractor import Features
 from genlab.registry import ConfigError, RunError
-from genlab.run import OUTPUTS, Run, runs
+from genlab.runs.fresh import Fresh, refuse_unwritable, write_fresh
+from genlab.runs.run import OUTPUTS, Run, runs
 
 ABILITY = "upscale"
 # Pixels of a result, of four bytes each.

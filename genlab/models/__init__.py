@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from genlab.game import Model
+from genlab.contract import Model
 from genlab.models.autoencoder import Autoencoder
 from genlab.models.gan import GAN
 from genlab.models.srgan import SRGAN

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genlab.game import Batch, Model, Shape, Terms
+from genlab.contract import Batch, Model, Shape, Terms
 from genlab.networks import Network
 from genlab.registry import ConfigError
 

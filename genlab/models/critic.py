@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from genlab.game import Shape
+from genlab.contract import Shape
 from genlab.networks import Network
 
 Condition = Literal["none", "concatenate", "projection"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genlab.game import Batch, Model, Shape, Terms, Turn
+from genlab.contract import Batch, Model, Shape, Terms, Turn
 from genlab.models.adversarial import LOSSES, LossName
 from genlab.models.critic import Condition, Critic, CriticNormalization, gradient_penalty, squared_gradient
 from genlab.models.differentiable_augmentation import Change, changed

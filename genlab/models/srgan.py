@@ -4,14 +4,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genlab.game import Batch, Model, Shape, Terms, Turn
+from genlab.contract import Batch, Model, Shape, Terms, Turn
+from genlab.kinds.resampling import enlarged, luma, shrunk
 from genlab.models.adversarial import LOSSES, LossName
 from genlab.models.degradation import blurred, compressed, noisy
 from genlab.models.srresnet import Base, Judge, Normalization, Scale, SRResNet
-from genlab.networks.features import Features
+from genlab.networks.extractor import Features
 from genlab.networks.network import at_least
 from genlab.registry import ConfigError
-from genlab.resampling import enlarged, luma, shrunk
 
 
 class SRGAN(Model):

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genlab.game import Shape
-from genlab.resampling import enlarged
+from genlab.contract import Shape
+from genlab.kinds.resampling import enlarged
 
 Scale = Literal[2, 4, 8]
 Normalization = Literal["batch", "none"]

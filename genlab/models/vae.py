@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from genlab.game import Batch, Model, Shape, Terms
+from genlab.contract import Batch, Model, Shape, Terms
 from genlab.models.likelihood import LikelihoodName, build_likelihood
 from genlab.networks import Network
 from genlab.registry import ConfigError

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genlab.game import Batch, Terms, Turn
+from genlab.contract import Batch, Terms, Turn
 from genlab.registry import ConfigError
 from genlab.training.settings import TrainerSettings
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from genlab.game import Model
+from genlab.contract import Model
 from genlab.registry import ConfigError, suggestion
 from genlab.training.settings import PlayerSettings
 

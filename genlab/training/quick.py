@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from genlab.game import Model
+from genlab.contract import Model
 
 SHARE = 0.05
 """Of the time since the first look, besides that and the last one."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlab.game import Terms
+from genlab.contract import Terms
 from genlab.registry import RunError
 from genlab.training.checkpoint import Checkpoint, misfit
 

@@ -8,17 +8,16 @@ from typing import Any
 
 import torch
 
-from genlab.data.augmentation import Augmentation
-from genlab.data.images import Images
-from genlab.data.loader import Loader
-from genlab.game import Batch, Model, Turn
+from genlab.contract import Batch, Model, Turn
+from genlab.data.batches import Loader
+from genlab.data.dataset import Images
+from genlab.kinds.augmentation import Augmentation
 from genlab.randomness import reseed
 from genlab.registry import ConfigError
 from genlab.training import checkpoint
 from genlab.training.average import Average
 from genlab.training.console import Console, Plan
 from genlab.training.engine import Engine
-from genlab.training.examiner import Examiner, Figures
 from genlab.training.interruption import Interruption
 from genlab.training.journal import Journal, read
 from genlab.training.players import Players
@@ -26,6 +25,7 @@ from genlab.training.position import Position, position_of
 from genlab.training.quick import Quick
 from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
 from genlab.training.tally import Tally
+from genlab.training.validation import Examiner, Figures
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,138 @@
+"""How each setting moves the main figures, as a plot."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from statistics import mean
+from typing import TYPE_CHECKING
+
+from genlab.comparison.comparison import Comparison
+from genlab.comparison.differing import text
+from genlab.comparison.measured import direction
+from genlab.comparison.panels import BEST, LETTER, PANEL, POINT, dress, panels, scale, spans
+
+if TYPE_CHECKING:
+    from genlab.comparison.panels import Axes, Chart
+
+_LEVEL = 6
+"""Names of values that have room beside each other when they lie rather than stand."""
+_LEAST = 3
+"""Runs without which there is no effect to be seen."""
+
+
+def effects(comparison: Comparison) -> Chart | None:
+    """A panel for each setting and main figure, with all runs and their means; of settings that change together one."""
+    main = _main(comparison)
+    pairs = {_title(group): (group[0], _moved(comparison, group[0], main)) for group in comparison.groups}
+    pairs = {title: pair for title, pair in pairs.items() if pair[1]}
+    names = [name for name in main if any(name in moved for _, moved in pairs.values())]
+    if not pairs:
+        return None
+    foot = 0.6 if any(_tilted(comparison, setting) for setting, _ in pairs.values()) else 0.1
+    foot += 0.15 * max(title.count("\n") for title in pairs)
+    chart, grid = panels(len(pairs), len(names), left=0.75, height=1.9, gap=0.75, foot=foot)
+    for line, (title, (setting, moved)) in zip(grid, pairs.items(), strict=True):
+        for panel, name in zip(line, names, strict=True):
+            if name in moved:
+                _draw_effect(panel, comparison, setting, name)
+                panel.set_xlabel(title, fontsize=8.5)
+            else:
+                panel.remove()
+    return chart
+
+
+def _title(group: Sequence[str], most: int = 3) -> str:
+    """The first of them, and below it those that its effect is not told from."""
+    first, *rest = group
+    named = ", ".join(rest[:most]) + (f" and {len(rest) - most} more" if len(rest) > most else "")
+    return "\n".join([first, *textwrap.wrap(f"with {named}" if rest else "", 40)])
+
+
+def _moved(comparison: Comparison, setting: str, names: Sequence[str]) -> list[str]:
+    """The figures that enough runs have at more than one value of the setting."""
+    points = {name: _points(comparison, setting, name) for name in names}
+    return [name for name in names if len(points[name]) > 1 and sum(map(len, points[name].values())) >= _LEAST]
+
+
+def _main(comparison: Comparison, most: int = 6) -> list[str]:
+    """Of each measure the first figure that has a direction; without any, the loss of the run's own training."""
+    known = [name for name in comparison.figures if direction(name) and name not in comparison.mixed]
+    parts: dict[str, str] = {}
+    for name in known:
+        part = next((row.measured.parts[name] for row in comparison.rows if name in row.measured.parts), None)
+        if part:
+            parts.setdefault(part, name)
+    return list(parts.values())[:most] or [name for name in known if name.endswith("/loss")][-1:] or known[:1]
+
+
+def _points(comparison: Comparison, setting: str, name: str) -> dict[str, list[float]]:
+    """The means of all runs by the value of the setting, as a text."""
+    found: dict[str, list[float]] = {}
+    for row in comparison.rows:
+        if setting in row.settings and name in row.figures:
+            found.setdefault(text(row.settings[setting]), []).append(row.figures[name].mean)
+    return found
+
+
+def _draw_effect(panel: Axes, comparison: Comparison, setting: str, name: str) -> None:
+    points = _points(comparison, setting, name)
+    numbers = _as_numbers(comparison, setting)
+    places = {value: numbers[value] if numbers else float(number) for number, value in enumerate(points)}
+    order = sorted(points, key=lambda value: places[value])
+    for value, means in points.items():
+        panel.plot([places[value]] * len(means), means, "o", color=POINT, alpha=0.45, markersize=4)
+    # Between names there is nothing, so no line leads from one to the next.
+    line = (
+        {"linestyle": "-"}
+        if numbers
+        else {"linestyle": "", "marker": "_", "markersize": min(22, 120 / len(order)), "markeredgewidth": 2}
+    )
+    panel.plot([places[value] for value in order], [mean(points[value]) for value in order], color=BEST, **line)
+    scale(panel, "y", [value for means in points.values() for value in means])
+    dress(panel, comparison, name)
+    if not numbers:
+        tilted = _tilted(comparison, setting)
+        panel.set_xticks([places[value] for value in order], [_cut(value) for value in order])
+        if tilted:
+            panel.tick_params(axis="x", labelrotation=25 if len(order) <= _LEVEL else 45, labelsize=7)
+            for label in panel.get_xticklabels():
+                label.set(horizontalalignment="right", rotation_mode="anchor")
+        panel.margins(x=0.25)
+    elif spans(list(places.values())) or len(order) <= 6:
+        _at_values(panel, places)
+
+
+def _tilted(comparison: Comparison, setting: str) -> bool:
+    """Whether the names of the values take more room than there is below a panel."""
+    values = {_cut(text(row.settings[setting])) for row in comparison.rows if setting in row.settings}
+    return not _as_numbers(comparison, setting) and sum(len(value) + 3 for value in values) * LETTER > 1.2 * PANEL
+
+
+def _cut(value: str, most: int = 16) -> str:
+    """The end of a long value, by which paths differ."""
+    return value if len(value) <= most else f"...{value[3 - most :]}"
+
+
+def _at_values(panel: Axes, places: dict[str, float]) -> None:
+    """Ticks where the values are that were tried, if they are few and apart."""
+    wide = spans(list(places.values()))
+    if wide:
+        panel.set_xscale("log")
+    if len(places) <= 6 and (wide or _apart(list(places.values()))):
+        panel.set_xticks(list(places.values()), list(places))
+        panel.set_xticks([], minor=True)
+
+
+def _apart(values: Sequence[float], least: float = 0.12) -> bool:
+    ordered = sorted(values)
+    steps = [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
+    return min(steps) > least * (ordered[-1] - ordered[0])
+
+
+def _as_numbers(comparison: Comparison, setting: str) -> dict[str, float]:
+    """The values as numbers, where all of them are."""
+    values = [row.settings[setting] for row in comparison.rows if setting in row.settings]
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return {}
+    return {text(value): float(value) for value in values}

@@ -1,0 +1,135 @@
+"""All files of a folder are decoded once, on all cores, into rows of bytes one after the other."""
+
+import functools
+import hashlib
+import logging
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import repeat
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from PIL import Image
+
+from genlab.data.files.decode import BadFileError, Bytes, Style, decode, is_grey, size_of
+from genlab.data.files.listing import shown
+from genlab.data.progress import progress
+from genlab.data.residence import memory
+from genlab.registry import ConfigError
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+NAMED = 10
+_SHARE_OF_MEMORY = 0.25
+
+
+def first_pass(
+    folder: Path,
+    names: list[str],
+    style: Style,
+    tolerate: float,
+    file: BinaryIO,
+    costs: Iterable[int] = repeat(0),
+) -> dict[str, Any]:
+    """Write the images row after row; the notes say what is bad, where each image falls and what all of them are.
+
+    `costs` are the bytes of memory that it takes to decode each, where many at once could take too many.
+    """
+    places: list[int] = []
+    grids: list[tuple[int, ...]] = []
+    bad: dict[str, str] = {}
+    contents = hashlib.sha256(f"{style.channels} x {style.size} x {style.size}".encode())
+    make = functools.partial(_row, folder, style)
+    with quiet_pillow(), progress(len(names), "decoding", "decoded", "images") as advance:
+        for name, made in zip(names, _in_order(make, names, costs), strict=True):
+            if isinstance(made, str):
+                bad[name] = made
+                # Enough to stop, and enough to name.
+                if len(bad) >= NAMED:
+                    check_bad(folder, bad, len(names), tolerate, "so far")
+            else:
+                row, digest = made
+                file.write(row.data)
+                contents.update(digest)
+                places.append(int.from_bytes(digest[:6], "big"))
+                grids.append(row.shape[:-3])
+            advance()
+    check_bad(folder, bad, len(names), tolerate)
+    notes = {"bad": bad, "places": places, "contents": contents.hexdigest(), "channels": style.channels}
+    return notes if style.crop != "cells" else {**notes, "grids": grids}
+
+
+def check_bad(folder: Path, bad: dict[str, str], count: int, tolerate: float, when: str = "in all") -> None:
+    """Stop where more files are bad than are tolerated, and name the first ten."""
+    if len(bad) / count > tolerate:
+        first = [f"\n  {shown(name)}: {reason}" for name, reason in list(bad.items())[:NAMED]]
+        raise ConfigError(
+            f"{len(bad):,} of the {count:,} files in {shown(str(folder))} cannot be used ({when}), more than "
+            f"tolerate={tolerate:g} of them:{''.join(first)}\n"
+            "Remove or mend them; or raise tolerate, and they are skipped."
+        )
+
+
+def found_channels(folder: Path, names: Iterable[str]) -> int:
+    """1 where no file is of a mode with colours, looked up until the first that is; else 3."""
+    with quiet_pillow():
+        # A file without a header is bad, whatever its colours.
+        return 3 if any(is_grey(folder / name) is False for name in names) else 1
+
+
+def found_sizes(folder: Path, names: Iterable[str]) -> list[tuple[int, int]]:
+    """The width and height of each as its header has them, which its rotation may exchange."""
+    with quiet_pillow():
+        return [size_of(folder / name) for name in names]
+
+
+def _row(folder: Path, style: Style, name: str) -> tuple[Bytes, bytes] | str:
+    """An image and the digest of its pixels, or why there is none."""
+    try:
+        row = decode(folder / name, style)
+    except BadFileError as error:
+        return str(error)
+    return row, hashlib.blake2b(row.data, digest_size=16).digest()
+
+
+def _in_order(function: Callable[[Item], Made], items: Iterable[Item], costs: Iterable[int]) -> Iterator[Made]:
+    """`map` on all cores: Pillow lets go of Python's lock while it decodes. Only a few results wait in memory."""
+    workers = os.cpu_count() or 1
+    most, held = int(_SHARE_OF_MEMORY * memory()), 0
+    pool = ThreadPoolExecutor(workers)
+    waiting: deque[tuple[Future[Made], int]] = deque()
+    try:
+        # Whatever it costs, one is always decoded.
+        for item, cost in zip(items, costs, strict=False):
+            while waiting and (held + cost > most or len(waiting) > 16 * workers):
+                made, freed = waiting.popleft()
+                held -= freed
+                yield made.result()
+            waiting.append((pool.submit(function, item), cost))
+            held += cost
+        while waiting:
+            yield waiting.popleft()[0].result()
+    finally:
+        # On Ctrl-C too: what is not begun is not done.
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Pillow's formats loaded before the threads need them, and what it says of large or untidy files unsaid."""
+    Image.init()
+    log = logging.getLogger("PIL")
+    level = log.level
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        log.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            log.setLevel(level)

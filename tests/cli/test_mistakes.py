@@ -1,0 +1,130 @@
+"""What is wrong is said in a sentence, and nothing half-made is left behind."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from genlab.training import checkpoint
+from tests.fixtures.program import TINY, assert_refused, genlab, genlab_apart
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["model=vaee"], "No model is called 'vaee'. Did you mean 'vae'? Known: ae, beta-vae, cgan, dcgan"),
+        (["model.latentdim=3"], "model 'vae' has no setting 'latentdim'. Did you mean 'latent_dim'?"),
+        (["model.latent_dim=ten"], "model 'vae': latent_dim must be an integer, and 'ten' is not one."),
+        (["+trainer.foo=1"], "trainer has no setting 'foo'."),
+        (["data.validation=-1"], "data 'fashion-mini': validation must be between 1 and 9999, and -1 is not."),
+        (["trainer.steps=3", "trainer.epochs=2"], "give epochs or steps"),
+        (["trainer.batch_size=20000"], "A batch of 20000 is larger than the data"),
+        (["device=cuda:7"], "There is no device 'cuda:7' here."),
+        (["data=digitss"], "No data set is called 'digitss'. Did you mean 'digits'?"),
+        (["model/network=mpl"], "No network is called 'mpl'. Did you mean 'mlp'?"),
+        (["experiment=vae-fst"], "No experiment is called 'vae-fst'. Did you mean 'vae-fast'?"),
+        (["+model.players.critic.rate=1"], "The model has no player 'critic'. Its players: model"),
+        (["data=fashion-mnist", "data.root=nowhere"], "There is no folder nowhere."),
+        (["run=/proc/mine", "trainer=smoke"], "The run's folder cannot be made: "),
+        (["--plugin", "absent.py"], "The plugin 'absent.py' is not a file."),
+        (["nonsense"], "'nonsense' is neither GROUP=NAME nor SETTING=VALUE."),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_exit_code_2_and_nothing_is_left(
+    tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    assert_refused(genlab(tmp_path, "train", *arguments), sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
+def checkpoints(place: Path) -> list[Path]:
+    return sorted((place / "outputs/mine/checkpoints").glob("*.safetensors"))
+
+
+def test_a_run_that_is_not_there_names_those_that_are(place: Path) -> None:
+    done = genlab(place, "resume", "vae-digitz")
+    assert_refused(done, "There is no run 'vae-digitz'. Did you mean 'vae-digits'? The newest runs: outputs/mine")
+
+
+def test_a_run_is_found_by_its_folder_its_name_and_as_the_latest(place: Path) -> None:
+    for name in ("outputs/mine", "latest", "vae-digits"):
+        done = genlab(place, "resume", name)
+        assert done.returncode == 0, done.stderr
+        assert "outputs/mine is finished: step 2." in done.stdout
+
+
+@pytest.mark.parametrize("override", ["seed=3", "model.beta=2", "trainer.steps"])
+def test_a_run_goes_on_as_it_was_begun(place: Path, override: str) -> None:
+    assert_refused(genlab(place, "resume", "latest", override), "A run goes on as it was begun; only trainer.epochs")
+
+
+def test_fewer_steps_than_were_taken_are_refused(place: Path) -> None:
+    done = genlab(place, "resume", "latest", "trainer.steps=1")
+    assert_refused(done, "The run stands at step 2, past the 1 that are asked for.")
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_serves(place: Path) -> None:
+    newest = checkpoints(place)[-1]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match=newest.name):
+        done = genlab(place, "resume", "latest", "trainer.steps=3")
+    assert done.returncode == 0, done.stderr
+    assert checkpoint.newest(place / "outputs/mine/checkpoints").step == 3  # type: ignore[union-attr]
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_refused(place: Path) -> None:
+    for path in checkpoints(place):
+        path.write_bytes(b"not a checkpoint")
+    with pytest.warns(UserWarning, match="damaged"):
+        done = genlab(place, "resume", "latest", "trainer.steps=3")
+    assert_refused(done, "No checkpoint in outputs/mine/checkpoints can be read.")
+
+
+def test_a_checkpoint_of_another_model_is_refused(place: Path) -> None:
+    other = [argument.replace("[8]", "[9]") for argument in TINY]
+    assert genlab(place, "train", "run=outputs/other", *other).returncode == 0
+    shutil.rmtree(place / "outputs/mine/checkpoints")
+    shutil.copytree(place / "outputs/other/checkpoints", place / "outputs/mine/checkpoints")
+    done = genlab(place, "resume", "outputs/mine", "trainer.steps=3")
+    assert_refused(done, "is of another model")
+
+
+def test_a_run_whose_json_is_damaged_is_no_run(place: Path) -> None:
+    (place / "outputs/mine/run.json").write_text("{")
+    assert_refused(genlab(place, "resume", "outputs/mine"), "outputs/mine is not a run: its run.json cannot be read")
+
+
+def test_other_data_than_a_run_was_begun_with_is_refused(place: Path) -> None:
+    path = place / "outputs/mine/config.yaml"
+    path.write_text(path.read_text().replace("validation: 180", "validation: 170"))
+    done = genlab(place, "resume", "latest", "trainer.steps=3")
+    assert_refused(done, "The data is not what outputs/mine was begun with")
+
+
+def test_a_folder_of_something_else_is_not_trained_in(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/thesis.txt").write_text("years")
+    done = genlab(tmp_path, "train", "run=precious", *TINY)
+    assert_refused(done, "precious is not a run, and it is not empty; choose another folder.")
+    assert (tmp_path / "precious/thesis.txt").read_text() == "years"
+
+
+def test_a_full_disk_stops_the_run_and_harms_no_checkpoint(tmp_path: Path) -> None:
+    long = [*TINY, "trainer.steps=3000", "trainer.checkpoint_every=100", "trainer.validate_every=1000", "run=mine"]
+    done = genlab_apart(tmp_path, "train", *long, largest_file=100_000)
+    assert_refused(done, "the checkpoints that are there stay good. Then go on with: genlab resume mine")
+    found = checkpoint.newest(tmp_path / "mine/checkpoints")
+    assert found
+    assert 0 < found.step < 3000
+    again = genlab(tmp_path, "resume", "mine")
+    assert again.returncode == 0, again.stderr
+    whole = genlab(tmp_path, "train", *long[:-1], "run=whole")
+    assert whole.returncode == 0
+    names = [sorted(path.name for path in (tmp_path / run / "checkpoints").iterdir()) for run in ("mine", "whole")]
+    assert names[0][-1] == names[1][-1]
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_no_run(tmp_path: Path) -> None:
+    done = genlab_apart(tmp_path, "train", *TINY, "run=mine", largest_file=1000)
+    assert_refused(done, "cannot be written")
+    assert not (tmp_path / "mine").exists()

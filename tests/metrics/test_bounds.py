@@ -1,0 +1,243 @@
+"""Bounds on the likelihood against a model whose likelihood is known, and against torch.distributions."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor, distributions
+from torch.nn import functional
+
+from genlab.contract import Bounds, Shape
+from genlab.metrics import likelihood
+from genlab.metrics.likelihood import bounds, scores
+from genlab.metrics.noise import noise_of_images
+from genlab.models.likelihood import LikelihoodName
+from genlab.models.vae import VAE
+from genlab.networks import Network
+from genlab.networks.convolutional import Conv
+from genlab.networks.mlp import Mlp
+from genlab.registry import ConfigError
+from tests.fixtures.tiny import denoiser, tiny_vae
+
+HEIGHT, WIDTH, CODE, DEVIATION = 2, 3, 2, 0.5
+
+
+class Linear:
+    """x = W z + b and normal noise, whose likelihood and posterior are known; the posterior may be told wrongly."""
+
+    continuous = True
+
+    def __init__(self, shift: float = 0, stretch: float = 1) -> None:
+        generator = torch.Generator().manual_seed(7)
+        # Only of orthogonal columns are the codes independent once the image is seen.
+        columns = torch.linalg.qr(torch.randn(HEIGHT * WIDTH, CODE, dtype=torch.float64, generator=generator))[0]
+        self.weight = columns * torch.tensor([1.5, 0.7], dtype=torch.float64)
+        self.bias = torch.rand(HEIGHT * WIDTH, dtype=torch.float64, generator=generator)
+        self.shift, self.stretch, self.encoded = shift, stretch, list[int]()
+
+    def true_posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        variance = 1 / (1 + self.weight.square().sum(0) / DEVIATION**2)
+        mean = (images.flatten(1) - self.bias) @ self.weight / DEVIATION**2 * variance
+        return mean, variance.expand_as(mean)
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        self.encoded.append(len(images))
+        mean, variance = self.true_posterior(images)
+        return mean + self.shift, (variance * self.stretch**2).log()
+
+    def log_likelihood(self, codes: Tensor, images: Tensor) -> Tensor:
+        expected = codes @ self.weight.T + self.bias
+        return distributions.Normal(expected, DEVIATION).log_prob(images.flatten(1).unsqueeze(1)).sum(2)
+
+    def score(self, images: Tensor) -> Tensor:
+        covariance = self.weight @ self.weight.T + DEVIATION**2 * torch.eye(HEIGHT * WIDTH)
+        return distributions.MultivariateNormal(self.bias, covariance).log_prob(images.flatten(1))
+
+    def elbo(self, images: Tensor) -> Tensor:
+        """The likelihood less how far the told posterior is from the true one."""
+        mean, variance = self.true_posterior(images)
+        told_mean, told_log_variance = self.posterior(images)
+        told = distributions.Normal(told_mean, (told_log_variance / 2).exp())
+        return self.score(images) - distributions.kl_divergence(told, distributions.Normal(mean, variance.sqrt())).sum(
+            1
+        )
+
+
+def some_images(count: int = 12, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+    return torch.rand(count, 1, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("samples", [1, 3, 50])
+def test_with_the_true_posterior_every_bound_is_the_likelihood(samples: int) -> None:
+    model, images = Linear(), some_images()
+    found = bounds(model, [images], samples, seed=0)
+    assert found[f"negative_bound-{samples}"] == pytest.approx(-float(model.score(images).mean()), abs=1e-6)
+
+
+def test_with_a_worse_posterior_the_bound_comes_nearer_with_every_sample() -> None:
+    # Of 3,000 images, because the bound grows on average: that of 16 lies 0.05 above, and the mean deviates by 0.01.
+    model, images = Linear(shift=0.4, stretch=1.3), some_images(3000)
+    exact = -float(model.score(images).mean())
+    found = [bounds(model, [images], samples, seed=0)[f"negative_bound-{samples}"] for samples in (1, 4, 16, 1000)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] - exact > 0.5
+    assert found[-1] == pytest.approx(exact, abs=5e-3)
+
+
+def test_the_bound_of_one_sample_and_the_elbo_have_the_mean_of_the_elbo_in_closed_form() -> None:
+    model, image = Linear(shift=0.2, stretch=1.2), some_images(1)
+    found = bounds(model, [image.expand(20_000, -1, -1, -1)], 1, seed=3)
+    expected = -float(model.elbo(image))
+    # Of 20,000 draws; one deviates by about one nat.
+    assert found["negative_bound-1"] == pytest.approx(expected, abs=0.04)
+    assert found["negative_elbo"] == pytest.approx(expected, abs=0.04)
+    assert found["negative_elbo"] == pytest.approx(found["reconstruction"] + found["kl"])
+
+
+def test_the_terms_are_those_of_torch_by_the_same_codes() -> None:
+    model, images = Linear(shift=0.3, stretch=0.8), some_images()
+    found = bounds(model, [images], 4, seed=5)
+    mean, log_variance = model.posterior(images)
+    told = distributions.Normal(mean, (log_variance / 2).exp())
+    prior = distributions.Normal(torch.zeros(CODE, dtype=torch.float64), 1)
+    codes = mean.unsqueeze(1) + told.stddev.unsqueeze(1) * noise_of_images(5, "bound", 0, len(images), 4, CODE)
+    likelihoods = model.log_likelihood(codes, images)
+    ratios = prior.log_prob(codes).sum(2) - told.log_prob(codes.transpose(0, 1)).transpose(0, 1).sum(2)
+    bound = (likelihoods + ratios).exp().mean(1).log().mean()
+    assert found["reconstruction"] == pytest.approx(-float(likelihoods[:, 0].mean()))
+    assert found["kl"] == pytest.approx(float(distributions.kl_divergence(told, prior).sum(1).mean()))
+    assert found["negative_bound-4"] == pytest.approx(-float(bound))
+
+
+def test_batches_and_blocks_change_nothing_and_each_image_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = some_images(11)
+    whole = bounds(Linear(shift=0.3), [images], 7, seed=0)
+    for numbers in (1, 13 * HEIGHT * WIDTH, 24 * HEIGHT * WIDTH):
+        monkeypatch.setattr(likelihood, "_AT_ONCE", numbers)
+        model = Linear(shift=0.3)
+        assert bounds(model, images.split([4, 1, 6]), 7, 0) == pytest.approx(whole, abs=1e-9)
+        assert model.encoded == [4, 1, 6]
+
+
+def test_another_seed_draws_other_codes() -> None:
+    model, images = Linear(shift=0.3), some_images()
+    first, second, again = (bounds(model, [images], 2, seed) for seed in (0, 1, 0))
+    assert first == again
+    assert first["negative_bound-2"] != second["negative_bound-2"]
+    assert first["reconstruction"] != second["reconstruction"]
+    assert first["kl"] == second["kl"]
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 3), (4, 20), (5, 7)])
+def test_the_codes_of_fewer_samples_are_the_first_of_more(count: int, size: int) -> None:
+    many = noise_of_images(0, "bound", 3, 2, 40, size)
+    assert torch.equal(noise_of_images(0, "bound", 3, 2, count, size), many[:, :count])
+    assert torch.equal(noise_of_images(0, "bound", 4, 1, 40, size), many[1:])
+    assert not torch.equal(many[0], many[1])
+
+
+def test_bits_per_dimension_count_bytes_where_the_likelihood_is_a_density() -> None:
+    model, images = Linear(), some_images()
+    found = bounds(model, [images], 2, seed=0)
+    assert found["bits_per_dimension"] == pytest.approx(found["negative_bound-2"] / 6 / math.log(2) + 8)
+    model.continuous = False
+    found = bounds(model, [images], 2, seed=0)
+    assert found["bits_per_dimension"] == pytest.approx(found["negative_bound-2"] / 6 / math.log(2))
+
+
+def test_points_have_no_bits() -> None:
+    model = Linear()
+    points = some_images(5, height=1, width=6)
+    assert set(bounds(model, [points], 2, seed=0)) == {"negative_elbo", "reconstruction", "kl", "negative_bound-2"}
+
+
+def test_a_decoder_that_knows_256_grey_values_equally_well_takes_eight_bits() -> None:
+    class Uniform(Linear):
+        def log_likelihood(self, codes: Tensor, images: Tensor) -> Tensor:
+            return torch.zeros(codes.shape[:2], dtype=torch.float64)
+
+        def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return torch.zeros(len(images), CODE), torch.zeros(len(images), CODE)
+
+    assert bounds(Uniform(), [some_images()], 3, seed=0)["bits_per_dimension"] == pytest.approx(8)
+
+
+def test_a_bound_that_is_infinite_for_one_image_is_no_mean_of_the_others() -> None:
+    class Sure(Linear):
+        def log_likelihood(self, codes: Tensor, images: Tensor) -> Tensor:
+            return super().log_likelihood(codes, images).index_fill(0, torch.tensor([3]), -math.inf)
+
+    with pytest.raises(ConfigError, match="negative_elbo, .* not finite for some of the images"):
+        bounds(Sure(), [some_images()], 2, seed=0)
+
+
+def test_no_image_has_no_figure() -> None:
+    assert bounds(Linear(), [], 2, seed=0) == {}
+
+
+def test_less_than_one_sample_is_refused() -> None:
+    with pytest.raises(ConfigError, match="samples of a bound must be at least 1, and 0 is not"):
+        bounds(Linear(), [some_images()], 0, seed=0)
+
+
+def test_scores_are_averaged_over_images_and_not_over_batches() -> None:
+    model, images = denoiser(), some_images(7, 2, 2).float()
+    found = scores(model, images.split([5, 2]))
+    assert found == pytest.approx({"score": float(model.score(images).detach().mean())})
+
+
+NETWORKS: list[Callable[[], Network]] = [lambda: Mlp(hidden=[8]), lambda: Conv(width=4)]
+
+
+def vaes() -> Iterator[VAE]:
+    shape = Shape(3, 8, 9)
+    likelihoods: list[tuple[LikelihoodName, float | None]] = [("bernoulli", None), ("gaussian", 0.3), ("laplace", None)]
+    for name, deviation in likelihoods:
+        for network in NETWORKS:
+            torch.manual_seed(0)
+            yield VAE(shape=shape, network=network(), latent_dim=5, likelihood=name, deviation=deviation).eval()
+
+
+@torch.no_grad()
+def test_by_each_code_a_vae_says_what_its_likelihood_says_of_what_it_decodes() -> None:
+    codes, images = 3 * torch.randn(4, 6, 5), torch.rand(4, 3, 8, 9)
+    for model in vaes():
+        found = model.log_likelihood(codes, images)
+        one_by_one = [-model.likelihood(model.decoder(codes[:, place]), images) for place in range(6)]
+        torch.testing.assert_close(found, torch.stack(one_by_one, 1))
+
+
+def test_a_vae_bounds_and_an_autoencoder_only_scores() -> None:
+    assert isinstance(tiny_vae(), Bounds)
+    assert not isinstance(denoiser(), Bounds)
+    assert [model.continuous for model in vaes()] == [False, False, True, True, True, True]
+
+
+@torch.no_grad()
+def test_the_mean_of_a_vae_s_own_scores_is_its_elbo() -> None:
+    model, images = tiny_vae(), torch.rand(3, 1, 2, 2)
+    found = bounds(model, [images.repeat(4000, 1, 1, 1)], 1, seed=0)
+    torch.manual_seed(0)
+    by_itself = scores(model, [images.repeat(4000, 1, 1, 1)])["score"]
+    assert found["negative_elbo"] == pytest.approx(-by_itself, abs=0.01)
+    assert found["negative_bound-1"] == pytest.approx(-by_itself, abs=0.02)
+
+
+@torch.no_grad()
+def test_sure_logits_cost_less_than_a_thousandth_of_a_nat_to_add_up() -> None:
+    torch.manual_seed(0)
+    model = VAE(shape=Shape(1, 28, 28), network=Mlp(hidden=[4]), latent_dim=2)
+    decoded, images = 8 * torch.randn(5, 30, 1, 28, 28), torch.rand(5, 1, 28, 28).round(decimals=1)
+    targets = images.unsqueeze(1).expand_as(decoded).double()
+    exact = functional.binary_cross_entropy_with_logits(decoded.double(), targets, reduction="none").flatten(2).sum(2)
+    assert (model.likelihood.of_each(decoded, images) - exact).abs().max() < 1e-3
+
+
+@torch.no_grad()
+def test_under_autocast_the_bound_is_added_up_in_float32() -> None:
+    decoded, images = torch.randn(4, 6, 3, 8, 9).bfloat16(), torch.rand(4, 3, 8, 9)
+    for model in vaes():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = model.likelihood.of_each(decoded, images)
+        torch.testing.assert_close(found, model.likelihood.of_each(decoded.float(), images))

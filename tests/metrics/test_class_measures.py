@@ -1,0 +1,66 @@
+"""Whether samples are of the class asked for, and as varied as real ones, beside a loop over all pairs."""
+
+import math
+from itertools import combinations
+from statistics import mean
+
+import pytest
+import torch
+from torch import Tensor
+
+from genlab.metrics import conditioning
+from genlab.metrics.conditioning import class_accuracy, class_diversity
+
+
+def spread(rows: Tensor) -> float:
+    return mean(math.dist(*pair) for pair in combinations(rows.double().tolist(), 2))
+
+
+def drawn(count: int, seed: int = 0, width: int = 5) -> Tensor:
+    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+
+
+def test_accuracy_is_the_share_that_is_taken_for_what_was_asked() -> None:
+    probabilities = torch.tensor([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.4, 0.35, 0.25], [0.1, 0.1, 0.8]])
+    assert class_accuracy(probabilities, torch.tensor([0, 1, 1, 2])) == {"class_accuracy": 0.75}
+    assert class_accuracy(probabilities, torch.tensor([1, 2, 2, 0])) == {"class_accuracy": 0.0}
+    assert class_accuracy(probabilities[:0], torch.arange(0)) == {}
+
+
+@pytest.mark.parametrize("at_once", [1, 400, 2**24])
+def test_diversity_is_what_a_loop_over_all_pairs_makes_it(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conditioning, "_AT_ONCE", at_once)
+    made, real = drawn(120), 3 + 2 * drawn(90, seed=1)
+    asked, labels = torch.arange(120) % 7 % 3, torch.arange(90) % 4
+    ratios = [spread(made[asked == name]) / spread(real[labels == name]) for name in range(3)]
+    found = class_diversity(made, asked, real, labels)
+    assert found == {"class_diversity": pytest.approx(mean(ratios), rel=1e-9)}
+    order = torch.randperm(120, generator=torch.Generator().manual_seed(2))
+    assert class_diversity(made[order], asked[order], real, labels) == pytest.approx(found, rel=1e-9)
+
+
+def test_real_images_are_as_varied_as_themselves_and_half_as_far_apart_is_half() -> None:
+    real, labels = 100 + drawn(80), torch.arange(80) % 4
+    assert class_diversity(real, labels, real, labels)["class_diversity"] == pytest.approx(1, rel=1e-12)
+    # Where a class lies is another question.
+    assert class_diversity(real / 2 + 7, labels, real, labels)["class_diversity"] == pytest.approx(0.5, rel=1e-6)
+
+
+def test_copies_of_one_image_a_class_are_not_varied_however_far_from_zero_they_lie() -> None:
+    real, labels = drawn(1500, width=128), torch.arange(1500) % 3
+    copies = 1000 + drawn(3, seed=1, width=128)[labels]
+    assert class_diversity(copies, labels, real, labels)["class_diversity"] < 1e-9
+    # Classes that lie far apart do not hide it, and one class that is varied is a third.
+    mixed = torch.where((labels == 0)[:, None], real, copies)
+    assert class_diversity(mixed, labels, real, labels)["class_diversity"] == pytest.approx(1 / 3, abs=1e-9)
+
+
+def test_a_class_counts_where_there_are_two_samples_and_two_real_images_that_differ() -> None:
+    made, real = drawn(8), drawn(10, seed=1)
+    asked = torch.tensor([0, 0, 1, 2, 2, 3, 3, 4])
+    labels = torch.tensor([0, 0, 1, 1, 2, 3, 3, 4, 4, 5])
+    real[5] = real[6]
+    expected = spread(made[:2]) / spread(real[:2])
+    assert class_diversity(made, asked, real, labels) == {"class_diversity": pytest.approx(expected)}
+    assert class_diversity(made[2:], asked[2:], real, labels) == {}
+    assert class_diversity(made[:0], asked[:0], real, labels) == {}

@@ -1,0 +1,131 @@
+"""The runs of a GAN: the average of its generator, and going on where it was stopped or killed."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from genlab import build
+from genlab.config import compose as config
+from genlab.contract import Turn
+from genlab.models.gan import GAN
+from genlab.training import checkpoint
+from genlab.training.trainer import Trainer
+from tests.fixtures.program import assert_same_end, genlab
+
+TINY_DCGAN = ["model=dcgan", "data=digits", "model.network.width=4", "model.network.most=8", "device=cpu"]
+OFTEN = ["trainer.epochs=null", "trainer.batch_size=16", "trainer.validate_every=4", "trainer.checkpoint_every=3"]
+
+
+def trainer(*settings: str, steps: int = 8) -> Trainer:
+    wanted = config.compose([*TINY_DCGAN, *OFTEN, f"trainer.steps={steps}", *settings])
+    return build.build_trainer(wanted, build.build_images(wanted))
+
+
+def state(folder: Path) -> dict[str, Tensor]:
+    found = checkpoint.newest(folder / "checkpoints")
+    assert found
+    return found.tensors
+
+
+@pytest.mark.parametrize("recipe", ["gan", "dcgan", "wgan", "wgan-gp", "cgan"])
+def test_the_recipe_says_which_average_is_kept_where_the_trainer_does_not(recipe: str) -> None:
+    assert config.compose([f"model={recipe}"]).trainer.average == 0.999
+
+
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_the_average_that_the_trainer_is_told_comes_before_the_recipes(average: float) -> None:
+    assert config.compose(["model=dcgan", f"trainer.average={average}"]).trainer.average == average
+
+
+def test_an_average_of_0_is_none(tmp_path: Path) -> None:
+    plain = trainer("trainer.average=0", steps=1)
+    plain.fit(tmp_path)
+    assert plain.average is None
+    assert not [name for name in state(tmp_path) if name.startswith("average/")]
+
+
+def test_the_average_is_of_the_generator_alone_with_the_buffers_of_its_normalisation(tmp_path: Path) -> None:
+    seen: list[dict[str, Tensor]] = []
+
+    class Watched(GAN):
+        def turns(self, step: int) -> list[Turn]:
+            seen.append({name: value.clone() for name, value in self.generator.state_dict().items()})
+            return super().turns(step)
+
+    run = trainer()
+    run.model.__class__ = Watched
+    run.fit(tmp_path)
+    assert isinstance(run.model, GAN)
+    # Before its first step, and then after each.
+    moments = [*seen[:8], run.model.generator.state_dict()]
+    assert len(seen) == 8
+    expected = dict(moments[0])
+    for count, after in enumerate(moments[1:]):
+        decay = min(0.999, (1 + count) / (10 + count))
+        expected = {name: decay * expected[name] + (1 - decay) * value for name, value in after.items()}
+    expected |= {name: value for name, value in moments[-1].items() if name.endswith("num_batches_tracked")}
+    kept = {name.removeprefix("average/"): value for name, value in state(tmp_path).items() if "average/" in name}
+    assert any(name.endswith("running_var") for name in kept)
+    assert kept.keys() == expected.keys()
+    for name, value in kept.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_pictures_are_made_by_the_average_and_training_goes_on_with_the_live_weights(tmp_path: Path) -> None:
+    run = trainer()
+    run.fit(tmp_path)
+    assert isinstance(run.model, GAN)
+    assert run.average
+    live = {name: value.clone() for name, value in run.model.state_dict().items()}
+    pictures = run.examiner.pictures()["samples"]
+    assert all(torch.equal(value, live[name]) for name, value in run.model.state_dict().items())
+    run.model.generator.load_state_dict(run.average.average)
+    run.average = run.examiner.average = None
+    assert torch.equal(run.examiner.pictures()["samples"], pictures)
+    run.model.load_state_dict(live)
+    assert not torch.allclose(run.examiner.pictures()["samples"], pictures, atol=1e-4)
+
+
+def test_after_a_stop_the_average_samples_bit_for_bit_what_it_would_have_sampled(tmp_path: Path) -> None:
+    def samples(run: Trainer) -> Tensor:
+        assert isinstance(run.model, GAN)
+        with run.examiner.looking():
+            return run.model.sample(20, generator=torch.Generator().manual_seed(5))
+
+    whole, first, second, looking = trainer(), trainer(steps=5), trainer(), trainer()
+    whole.fit(tmp_path / "whole")
+    first.fit(tmp_path / "parts")
+    assert second.fit(tmp_path / "parts").step == 8
+    looking.take_up(tmp_path / "parts")
+    assert not torch.equal(samples(first), samples(whole))
+    for run in (second, looking):
+        assert torch.equal(samples(run), samples(whole))
+        for name, value in whole.model.state_dict().items():
+            assert torch.equal(run.model.state_dict()[name], value), name
+
+
+SMOOTH = ["model.r1=1", "model.r1_every=7", "model.augment=[color,cutout]", "model.spectral_norm=true"]
+KILLED = [pytest.param("dcgan", SMOOTH)]
+KILLED += [pytest.param(name, [], marks=pytest.mark.slow) for name in ("gan", "wgan", "wgan-gp", "cgan")]
+
+
+@pytest.mark.parametrize(("name", "settings"), KILLED)
+def test_a_gan_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, name: str, settings: list[str]) -> None:
+    long = [f"model={name}", "model/network=dcgan", *TINY_DCGAN[1:], *OFTEN[:2], *settings]
+    long += ["trainer.steps=80", "trainer.validate_every=60", "trainer.checkpoint_every=10"]
+    assert genlab(tmp_path, "train", *long, "run=whole").returncode == 0
+    command = [sys.executable, "-m", "genlab", "train", *long, "run=parts"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    folder = tmp_path / "parts" / "checkpoints"
+    while process.poll() is None and max(checkpoint.steps(folder), default=0) < 10:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert 10 <= max(checkpoint.steps(folder)) < 80
+    assert genlab(tmp_path, "resume", "parts").returncode == 0
+    assert_same_end(tmp_path / "whole", tmp_path / "parts", step=80)
