@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CODE := genlab tests benchmarks docs
 
 .PHONY: help
 help: ## list the targets
@@ -15,6 +16,11 @@ $(VENV)/.current: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# The tools of the docs are installed by `make docs` alone, so that `make test` needs none of them.
+$(VENV)/.docs: $(VENV)/.current
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
 .PHONY: train
@@ -33,16 +39,30 @@ test: setup check ## check format, lint and types, and run the tests
 test-all: setup check ## the same with the slow tests, which install packages
 	$(BIN)/pytest -n 2 -m 'not gpu'
 
+.PHONY: coverage
+coverage: setup ## run the fast tests and report the lines and branches that they miss; HTML in build/coverage
+	$(BIN)/pytest -n 2 -m 'not slow and not gpu' --cov --cov-report=term --cov-report=html
+
 .PHONY: check
 check: setup ## check format, lint and types
-	$(BIN)/ruff format --check genlab tests benchmarks
-	$(BIN)/ruff check genlab tests benchmarks
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 
 .PHONY: format
 format: setup ## format the code
-	$(BIN)/ruff format genlab tests benchmarks
-	$(BIN)/ruff check --fix genlab tests benchmarks
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+.PHONY: configuration
+configuration: setup ## write the settings of configs/ into docs/configuration.md
+	$(BIN)/python docs/generate_configuration.py
+
+.PHONY: docs
+docs: $(VENV)/.docs configuration ## build the site into docs/_build/html; warnings are errors
+	rm -rf docs/api # pages of modules that are gone
+	$(BIN)/sphinx-build -n -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python docs/check_offline.py docs/_build/html
 
 .PHONY: benchmark
 benchmark: setup ## measure speed, memory, quality, loading, enlarging and every model's figures; ROOT=FOLDER where Fashion-MNIST is not to be downloaded
@@ -57,5 +77,5 @@ benchmark: setup ## measure speed, memory, quality, loading, enlarging and every
 	$(BIN)/python -m benchmarks.table $(or $(ROOT),null)
 
 .PHONY: clean
-clean: ## remove .venv and caches; outputs/ stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist build
+clean: ## remove .venv, caches and the built site; outputs/ stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist build docs/_build docs/api .coverage .coverage.*

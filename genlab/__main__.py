@@ -2,4 +2,6 @@
 
 from genlab.cli.app import main
 
-main()
+# Tools that import every module, such as the docs build, must not start the command.
+if __name__ == "__main__":
+    main()

@@ -24,7 +24,7 @@ class _WrongTypeError(Exception):
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`Did you mean 'x'? `, or nothing where no known name is near."""
+    """The words "Did you mean 'x'? ", or nothing where no known name is near."""
     names = list(known)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     near = near or difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.6)
