@@ -65,7 +65,7 @@ docs: $(VENV)/.docs configuration ## build the site into docs/_build/html; warni
 	$(BIN)/python docs/check_offline.py docs/_build/html
 
 .PHONY: benchmark
-benchmark: setup ## measure speed, memory, quality, loading, enlarging and every model's figures; ROOT=FOLDER where Fashion-MNIST is not to be downloaded
+benchmark: setup ## measure speed, memory, quality, loading, upscaling and every model; ROOT=FOLDER of Fashion-MNIST (default: download it)
 	$(BIN)/python -m benchmarks.start $(ROOT)
 	$(BIN)/python -m benchmarks.speed $(ROOT)
 	$(BIN)/python -m benchmarks.quality $(ROOT)
@@ -73,7 +73,7 @@ benchmark: setup ## measure speed, memory, quality, loading, enlarging and every
 	$(BIN)/python -m benchmarks.folder
 	$(BIN)/python -m benchmarks.adversarial_speed
 	$(BIN)/python -m benchmarks.adversarial $(or $(ROOT),null)
-	$(BIN)/python -m benchmarks.enlarging
+	$(BIN)/python -m benchmarks.upscaling
 	$(BIN)/python -m benchmarks.table $(or $(ROOT),null)
 
 .PHONY: clean

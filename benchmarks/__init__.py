@@ -1,1 +1,1 @@
-"""Speed and quality, measured as ratios in one run."""
+"""Benchmarks of speed, memory and quality."""

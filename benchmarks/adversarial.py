@@ -1,9 +1,9 @@
-"""How well the adversarial family learns: python -m benchmarks.adversarial ROOT [NAME...].
+"""Quality of the adversarial models: python -m benchmarks.adversarial ROOT [NAME...].
 
-The names are gaussian, ring, cgan, dcgan and wgan-gp; all of them unless told. The full Fashion-MNIST is read from ROOT
-(idx files), or downloaded where that is null. The last three are `experiment=NAME-fast`; a classifier that is trained
-on the real training images, its test accuracy stated, judges 5,000 of their samples. Each is a run in
-outputs/benchmarks/, which a second start goes on with; its images/ are there to look at.
+The names are gaussian, ring, cgan, dcgan and wgan-gp (default: all of them). The full Fashion-MNIST is read from ROOT
+(a folder with idx files), or downloaded if ROOT is null. The last three are `experiment=NAME-fast`. 5,000 of their
+samples are given to a classifier that was trained on the real training images; its test accuracy is printed, too. Each
+is a run in outputs/benchmarks/ that a second start continues; look at the pictures in its images/ folder.
 """
 
 import math
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from genlab import build
-from genlab.config import compose as config
+from genlab.config import compose
 from genlab.contract import Samples
 from genlab.extractors.classifier import trained_classifier
 from genlab.randomness import generator
@@ -30,79 +30,82 @@ SEEDS, POINTS, IMAGES = 10, 20_000, 5_000
 
 
 def trained(overrides: list[str], folder: Path) -> tuple[Samples, float]:
-    """The model of a run, and the seconds that the run took."""
-    wanted = config.compose(overrides)
-    there, _ = lifecycle.train(replace(wanted, run=str(folder)), Console())
-    model = open_run.open_model(there)
+    """Return the model of a run, and the seconds that its training took."""
+    config = compose.compose(overrides)
+    run, _ = lifecycle.train(replace(config, run=str(folder)), Console())
+    model = open_run.open_model(run)
     assert isinstance(model, Samples)
-    return model, float(there.facts["seconds"])
+    return model, float(run.facts["seconds"])
 
 
 @torch.no_grad()
 def samples(model: Samples, count: int, labels: Tensor | None = None) -> Tensor:
-    """As many as asked for, in batches."""
+    """Generate samples in batches of 500."""
     draws = generator(0, "benchmark")
     parts = torch.arange(count).split(500)
-    return torch.cat([model.sample(len(part), None if labels is None else labels[part], draws) for part in parts])
+    return torch.cat(
+        [model.sample(len(part), None if labels is None else {"label": labels[part]}, draws) for part in parts]
+    )
 
 
 def gaussian(points: Tensor) -> tuple[str, bool]:
-    """Within 0.05 of the mean 2 and of the deviation 0.5."""
-    mean, deviation = float(points.mean()), float(points.std())
-    return f"mean {mean:.3f}, deviation {deviation:.3f}", abs(mean - 2) < 0.05 and abs(deviation - 0.5) < 0.05
+    """Check that the mean is within 0.05 of 2, and the std within 0.05 of 0.5."""
+    mean, std = float(points.mean()), float(points.std())
+    return f"mean {mean:.3f}, std {std:.3f}", abs(mean - 2) < 0.05 and abs(std - 0.5) < 0.05
 
 
 def ring(points: Tensor) -> tuple[str, bool]:
-    """At least 90 % within three deviations of one of the eight modes, and none of these without its share."""
+    """Check that 90 % of the points are within three std of one of the eight modes, and that each mode has a share."""
     angles = torch.arange(8) * math.pi / 4
     nearest = torch.cdist(points, 2 * torch.stack([angles.cos(), angles.sin()], dim=1)).min(1)
     inside = nearest.values < 3 * 0.05
     share = inside.float().mean()
     counts = nearest.indices[inside].bincount(minlength=8) / len(points)
     modes = int((counts > 0.02).sum())
-    return f"{share:.1%} within three deviations, {modes} modes of at least 2 %", bool(share >= 0.9 and modes == 8)
+    return f"{share:.1%} within three std, {modes} modes of at least 2 %", bool(share >= 0.9 and modes == 8)
 
 
-def over_seeds(overrides: list[str], judge: Callable[[Tensor], tuple[str, bool]]) -> None:
-    """One line a seed, and how many of them reached what they should."""
+def over_seeds(overrides: list[str], check: Callable[[Tensor], tuple[str, bool]]) -> None:
+    """Print one line for each seed, and the number of seeds that passed the check."""
     reached = 0
     for seed in range(SEEDS):
         with tempfile.TemporaryDirectory() as folder:
             model, seconds = trained([*overrides, f"seed={seed}"], Path(folder) / "run")
-            said, good = judge(samples(model, POINTS).flatten(1))
-        reached += good
-        print(f"{' '.join(overrides)} seed {seed}: {said}, {seconds:.0f} s", flush=True)
-    print(f"{' '.join(overrides)}: reached in {reached} of {SEEDS} seeds", flush=True)
+            result, passed = check(samples(model, POINTS))
+        reached += passed
+        print(f"{' '.join(overrides)} seed {seed}: {result}, {seconds:.0f} s", flush=True)
+    print(f"{' '.join(overrides)}: passed with {reached} of {SEEDS} seeds", flush=True)
 
 
-def judged(name: str, root: str) -> None:
-    """What a classifier of real images says of the samples of an experiment."""
+def classified(name: str, root: str) -> None:
+    """Print which classes a classifier of real images sees in the samples of an experiment."""
     overrides = [f"experiment={name}-fast", f"data.root={root}"]
-    images = build.build_images(config.compose(overrides))
-    classifier, accuracy = trained_classifier(images)
+    dataset = build.build_data(compose.compose(overrides))
+    classifier, accuracy = trained_classifier(dataset)
     folder = OUTPUTS / "benchmarks" / f"{name}-fast"
     model, seconds = trained(overrides, folder)
-    asked = torch.arange(IMAGES) % images.classes
+    count = len(dataset.classes)
+    wanted = torch.arange(IMAGES) % count
     with torch.no_grad():
-        given = torch.cat([classifier.classify(part).argmax(1) for part in samples(model, IMAGES, asked).split(500)])
-    shares = given.bincount(minlength=images.classes) / IMAGES
-    entropy = float(-torch.xlogy(shares, shares).sum()) / math.log(images.classes)
+        found = torch.cat([classifier.classify(part).argmax(1) for part in samples(model, IMAGES, wanted).split(500)])
+    shares = found.bincount(minlength=count) / IMAGES
+    entropy = float(-torch.xlogy(shares, shares).sum()) / math.log(count)
     print(f"experiment={name}-fast, {seconds:.0f} s: entropy of the classes {entropy:.4f} of the maximum; ", end="")
-    print(", ".join(f"{label} {share:.1%}" for label, share in zip(images.names, shares.tolist(), strict=True)))
+    print(", ".join(f"{label} {share:.1%}" for label, share in zip(dataset.classes, shares.tolist(), strict=True)))
     if name == "cgan":
-        print(f"the class that was asked for: {float((given == asked).float().mean()):.1%}")
+        print(f"samples of the class that they were asked for: {float((found == wanted).float().mean()):.1%}")
     print(f"the classifier's accuracy on the test images: {accuracy:.1%}; samples in {folder}/images", flush=True)
 
 
 def main(root: str, names: list[str]) -> None:
-    """The parts that are named."""
+    """Run the parts with these names."""
     for name in names:
         if name == "gaussian":
             over_seeds(["model=gan", "data=gaussian"], gaussian)
         elif name == "ring":
             over_seeds(["experiment=gan-ring"], ring)
         else:
-            judged(name, root)
+            classified(name, root)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """Images per second of `genlab train` and of an ordinary DCGAN script: python -m benchmarks.adversarial_speed.
 
-Faces of 32x32 in colour, drawn once into a folder of PNG files; batches of 64; the networks of benchmarks/ordinary.py.
-The kinds take turns, each in a process of its own, so that what else the machine does falls on all alike. A ratio is of
-one round; the median over the rounds counts. The first steps, in which everybody warms up, count for nobody.
-`bare` is our model's moves on floats in memory with nothing around them, the ceiling; `contiguous` is ours without
-channels-last.
+The data are faces of 32x32 in colour, drawn once into a folder of PNG files; batches of 64; the networks of
+benchmarks/ordinary.py. The kinds of work take turns, each in its own process. A ratio is of one round; the median over
+the rounds counts. The first steps are a warm-up and are not timed. `bare` is our model's turns on floats in memory with
+nothing around them: the upper limit. `contiguous` is ours without channels-last.
 """
 
 import os
@@ -13,50 +12,60 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.rounds import compare
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from genlab.config.schema import Config
+    from genlab.contract import Model
 
 ROUNDS, STEPS, WARM_UP, BATCH, IMAGES = 5, 70, 10, 64, 1500
 PLUGIN = Path(__file__).with_name("ordinary.py")
 
 
 def plain(folder: str) -> float:
-    """An ordinary script: each image through Pillow and its transforms, and `.item()` of both losses at each step."""
+    """Measure an ordinary script: each image through Pillow and transforms, `.item()` of both losses at each step."""
     from torch import nn, optim
 
     from benchmarks.ordinary import Ordinary
+    from genlab.kinds import Image
 
-    loader, network, shape = _plain_loader(folder), Ordinary(), (3, 32, 32)
-    generator = nn.Sequential(network.decoder(100, shape), nn.Tanh())
-    critic = nn.Sequential(network.encoder(shape, 1), nn.Sigmoid())
-    players = [optim.Adam(player.parameters(), lr=2e-4, betas=(0.5, 0.999)) for player in (generator, critic)]
-    return _timed(_plain_steps(loader, generator, critic, *players))
+    loader, network, kind = _plain_loader(folder), Ordinary(), Image(3, 32, 32)
+    generator = nn.Sequential(network.decoder(100, kind), nn.Tanh())
+    discriminator = nn.Sequential(network.encoder(kind, 1), nn.Sigmoid())
+    optimizers = [optim.Adam(part.parameters(), lr=2e-4, betas=(0.5, 0.999)) for part in (generator, discriminator)]
+    return _timed(_plain_steps(loader, generator, discriminator, *optimizers))
 
 
-def _plain_steps(loader, generator, critic, generator_optimizer, critic_optimizer) -> Iterator[None]:
-    """The generator moves first, and the critic judges the same fakes."""
+def _plain_steps(
+    loader: Any, generator: "nn.Module", discriminator: "nn.Module", generator_optimizer: Any, optimizer: Any
+) -> Iterator[None]:
+    """Train: the generator moves first, and the discriminator sees the same generated images."""
     import torch
     from torch import nn
 
-    judge, history = nn.BCELoss(), []
+    criterion, history = nn.BCELoss(), []
     while True:
         for real, _ in loader:
             valid, fake = torch.ones(len(real), 1), torch.zeros(len(real), 1)
             generator_optimizer.zero_grad()
             images = generator(torch.randn(len(real), 100))
-            generator_loss = judge(critic(images), valid)
+            generator_loss = criterion(discriminator(images), valid)
             generator_loss.backward()
             generator_optimizer.step()
-            critic_optimizer.zero_grad()
-            critic_loss = (judge(critic(real), valid) + judge(critic(images.detach()), fake)) / 2
-            critic_loss.backward()
-            critic_optimizer.step()
-            history.append((critic_loss.item(), generator_loss.item()))
+            optimizer.zero_grad()
+            loss = (criterion(discriminator(real), valid) + criterion(discriminator(images.detach()), fake)) / 2
+            loss.backward()
+            optimizer.step()
+            history.append((loss.item(), generator_loss.item()))
             yield
 
 
-def _plain_loader(folder: str):
-    """What the scripts write; batches that are smaller are left out, as ours are."""
+def _plain_loader(folder: str) -> Any:
+    """Return a loader as such scripts write it; smaller last batches are dropped, as ours are."""
     from torch.utils.data import DataLoader
 
     from genlab.data.files.vision import torchvision
@@ -68,7 +77,7 @@ def _plain_loader(folder: str):
 
 
 def bare(folder: str) -> float:
-    """Our model's moves on floats in memory, in the memory format that our engine takes, with nothing around them."""
+    """Measure our model's turns on floats in memory, in our engine's memory format, with nothing around them."""
     import torch
 
     from genlab import build
@@ -76,41 +85,45 @@ def bare(folder: str) -> float:
 
     keep_freed_memory()
     config = _config(folder)
-    images = build.build_images(config)
-    model = build.build_model(config, images.shape, images.classes).to(memory_format=torch.channels_last)
-    pixels = images.pixels[images.splits["train"]].float().div_(255).contiguous(memory_format=torch.channels_last)
-    return _timed(_bare_steps(model, pixels))
+    dataset = build.build_data(config)
+    model = build.build_model(config, dataset.kinds)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    pixels = dataset.columns["x"].rows[dataset.splits["train"]].float().div_(255)
+    return _timed(_bare_steps(model, pixels.contiguous(memory_format=torch.channels_last)))
 
 
-def _bare_steps(model, pixels) -> Iterator[None]:
+def _bare_steps(model: "Model", pixels: "Tensor") -> Iterator[None]:
     import torch
+    from torch import nn
 
-    players = model.players()
+    players = {name: player for name, player in model.players().items() if isinstance(player, nn.Module)}
     optimizers = {
         name: torch.optim.Adam(player.parameters(), 2e-4, (0.5, 0.999), fused=True) for name, player in players.items()
     }
     step = 0
     while True:
-        batch = {"image": pixels[torch.randint(len(pixels), (BATCH,))]}
+        batch = {"x": pixels[torch.randint(len(pixels), (BATCH,))]}
         for turn in model.turns(step):
             for name, player in players.items():
                 player.requires_grad_(name == turn.player)
-            turn.loss(batch)["loss"].backward()
+            result = turn.loss(batch)
+            result.loss.backward()
             optimizers[turn.player].step()
             optimizers[turn.player].zero_grad()
+            batch |= {name: value.detach() for name, value in result.handed_on.items()}
         step += 1
         yield
 
 
 def ours(folder: str, *overrides: str) -> float:
-    """A whole run with its journal, TensorBoard, pictures, validation, test, average and checkpoints."""
+    """Measure a whole run with its journal, TensorBoard, pictures, validation, test, average and checkpoints."""
     from genlab.runs import lifecycle
     from genlab.training.console import Console
 
     class Stopwatch(Console):
-        """Notes when the warm-up is over, which is at the first log line."""
+        """A console that notes the time at the first log line, when the warm-up is over."""
 
-        def progress(self, step: int, epoch: float, figures: Mapping[str, float | None]) -> None:
+        def progress(self, step: int, epoch: float, metrics: Mapping[str, float | None]) -> None:
             if step == WARM_UP:
                 self.began = time.perf_counter()
 
@@ -121,12 +134,12 @@ def ours(folder: str, *overrides: str) -> float:
 
 
 def contiguous(folder: str) -> float:
-    """Ours in torch's ordinary memory format."""
+    """Measure ours in torch's ordinary memory format."""
     return ours(folder, "trainer.channels_last=false")
 
 
 def _timed(steps: Iterator[None]) -> float:
-    """Images per second of the steps after the warm-up."""
+    """Return the images per second of the steps after the warm-up."""
     for _ in range(WARM_UP):
         next(steps)
     began = time.perf_counter()
@@ -135,28 +148,27 @@ def _timed(steps: Iterator[None]) -> float:
     return (STEPS - WARM_UP) * BATCH / (time.perf_counter() - began)
 
 
-def _config(folder: str, *overrides: str):
+def _config(folder: str, *overrides: str) -> "Config":
     from genlab import build
-    from genlab.config import compose as config
-    from genlab.config import plugins
+    from genlab.config import compose, plugins
 
     data = ["data=folder", f"data.path={folder}", "data.size=32"]
     trainer = [f"trainer.batch_size={BATCH}", "trainer.epochs=null", f"trainer.steps={STEPS}"]
-    wanted = ["model=dcgan", "model/network=ordinary", *data, *trainer, f"trainer.log_every={WARM_UP}", *overrides]
+    settings = ["model=dcgan", "model/network=ordinary", *data, *trainer, f"trainer.log_every={WARM_UP}", *overrides]
     files = [str(PLUGIN)]
     build.load_plugins(files)
-    return config.compose(wanted, plugins.config_folder(PLUGIN), files)
+    return compose.compose(settings, plugins.config_folder(str(PLUGIN)), files)
 
 
 def draw(folder: Path) -> None:
-    """Faces as PNG files, as a download would leave them."""
+    """Draw faces into PNG files, as a download would leave them."""
     from PIL import Image
 
     from genlab.data import SOURCES
 
     (folder / "faces").mkdir(parents=True)
     faces = SOURCES["faces"](count=IMAGES, size=32, seed=0, validation=1, test=1)
-    for number, pixels in enumerate(faces.pixels):
+    for number, pixels in enumerate(faces.columns["x"].rows):
         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(folder / f"faces/{number:05}.png")
 
 

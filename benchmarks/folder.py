@@ -1,8 +1,8 @@
-"""A folder's first pass beside torchvision's, and how soon a warm cache is ready: python -m benchmarks.folder.
+"""Speed of reading a folder of images, ours and torchvision's: python -m benchmarks.folder.
 
-5,000 JPEGs of 640 x 480 are drawn: large soft shapes under a fine grain, at the quality of a camera's. The two take
-turns, each in a process of its own; a ratio is of one round. torchvision's is ImageFolder with Resize and CenterCrop
-to 64 x 64 and a DataLoader of two workers.
+5,000 JPEGs of 640 x 480 are drawn: large soft shapes with fine grain, in the quality of a camera. The two take turns,
+each in its own process; a ratio is of one round. torchvision's way is ImageFolder with Resize and CenterCrop to 64 x 64
+and a DataLoader with two workers. The last line is the time until a decoded folder is ready again.
 """
 
 import os
@@ -15,9 +15,10 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 ROUNDS, PHOTOS, SMALL = 3, 5000, 100_000
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "size": 64,
     "crop": "center",
     "channels": "auto",
@@ -31,18 +32,18 @@ SETTINGS = {
 
 
 def ours(root: str) -> float:
-    """From the first look at the folder to the last byte on the disk."""
+    """Measure our first pass, from listing the folder to the last byte on disk."""
     from genlab.data import SOURCES
 
     with tempfile.TemporaryDirectory() as cache:
         os.environ["GENLAB_CACHE"] = cache
         began = time.perf_counter()
-        images = SOURCES["folder"](path=root, **SETTINGS)
-        return len(images.pixels) / (time.perf_counter() - began)
+        dataset = SOURCES["folder"](path=root, **SETTINGS)
+        return len(dataset) / (time.perf_counter() - began)
 
 
 def theirs(root: str) -> float:
-    """One pass over all batches, from the first look at the folder."""
+    """Measure one pass of torchvision over all batches, with listing the folder."""
     import torch
 
     from genlab.data.files.vision import torchvision
@@ -57,27 +58,24 @@ def theirs(root: str) -> float:
 
 
 def later(root: str) -> float:
-    """One epoch of batches, from the second epoch on; torchvision decodes again in each."""
+    """Measure our later epochs; torchvision decodes all images again in each epoch."""
     from genlab.data import SOURCES
-    from genlab.data.batches import Loader
 
     with tempfile.TemporaryDirectory() as cache:
         os.environ["GENLAB_CACHE"] = cache
-        loader = Loader(SOURCES["folder"](path=root, **SETTINGS), "train", 128)
+        batches = SOURCES["folder"](path=root, **SETTINGS).batches("train", 128)
         began = time.perf_counter()
-        count = sum(len(loader.batch(number)["image"]) for number in range(loader.batches_per_epoch))
+        count = sum(len(batches.batch(number)["x"]) for number in range(batches.batches_per_epoch))
         return count / (time.perf_counter() - began)
 
 
 def warm(root: str) -> float:
-    """Seconds to the first batch, from the second time on."""
+    """Return the seconds to the first batch of a folder that was decoded before."""
     from genlab.data import SOURCES
-    from genlab.data.batches import Loader
 
     SOURCES["folder"](path=root, **SETTINGS | {"size": 32})
     began = time.perf_counter()
-    images = SOURCES["folder"](path=root, **SETTINGS | {"size": 32})
-    Loader(images, "train", 128).batch(0)
+    SOURCES["folder"](path=root, **SETTINGS | {"size": 32}).batches("train", 128).batch(0)
     return time.perf_counter() - began
 
 
@@ -85,7 +83,7 @@ KINDS: dict[str, Callable[[str], float]] = {"theirs": theirs, "ours": ours, "lat
 
 
 def draw(root: Path, width: int, height: int, number: int) -> None:
-    """Photo number so and so, like no other."""
+    """Draw the photo of this number; no two are the same."""
     import numpy as np
     from PIL import Image
 
@@ -99,7 +97,7 @@ def draw(root: Path, width: int, height: int, number: int) -> None:
 
 
 def draw_all(root: Path, count: int, width: int, height: int) -> None:
-    """Each from its number alone, on all cores."""
+    """Draw all photos on all cores."""
     with ProcessPoolExecutor() as pool:
         list(pool.map(partial(draw, root, width, height), range(count), chunksize=100))
 
@@ -114,12 +112,12 @@ def main() -> None:
         rounds = []
         for number in range(ROUNDS):
             rounds.append({kind: _in_a_process(kind, photos) for kind in ("theirs", "ours", "later")})
-            told = ", ".join(f"{kind} {speed:,.0f} images/s" for kind, speed in rounds[-1].items())
-            print(f"round {number + 1}: {told}", flush=True)
+            listed = ", ".join(f"{kind} {speed:,.0f} images/s" for kind, speed in rounds[-1].items())
+            print(f"round {number + 1}: {listed}", flush=True)
         for kind, what in (("ours", "first pass"), ("later", "later epochs")):
             ratios = [speeds[kind] / speeds["theirs"] for speeds in rounds]
-            spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-            print(f"{what}, ours / theirs: median {statistics.median(ratios):.2f} ({spread})", flush=True)
+            extent = f"{min(ratios):.2f} to {max(ratios):.2f}"
+            print(f"{what}, ours / theirs: median {statistics.median(ratios):.2f} ({extent})", flush=True)
         draw_all(small, SMALL, 40, 40)
         os.environ["GENLAB_CACHE"] = f"{folder}/cache"
         seconds = [_in_a_process("warm", small) for _ in range(ROUNDS)]

@@ -1,13 +1,20 @@
-"""What each choice of the engine gives on a GPU: python -m benchmarks.gpu [SETTING=VALUE...].
+"""Effect of each choice of the engine on a GPU: python -m benchmarks.gpu [SETTING=VALUE...].
 
-Images/s of the steps of `dcgan` at 64x64, 256 a batch, on drawn faces: in eager float32 with contiguous memory, then
-with bfloat16, with channels last and compiled, each added to those before; and of a bare loop that is compiled, which
-has our model's turns and optimisers on one batch in memory and nothing around them. Each is a process of its own.
+It prints the images/s of the steps of `dcgan` at 64x64, 256 a batch, on drawn faces. The first row is eager float32
+with contiguous memory; then bfloat16, channels last and compilation are added one by one. The last row is a bare
+compiled loop: our model's turns and optimizers on one batch in memory, with nothing around them. Each row has its own
+process.
 """
 
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genlab.training.trainer import Trainer
 
 ROUNDS, WARM, STEPS = 3, 20, 200
 BASE = ["model=dcgan", "data=faces", "data.size=64", "data.count=20000", "trainer.batch_size=256", "device=cuda"]
@@ -22,57 +29,59 @@ BARE = "bare compiled loop"
 
 
 def measure(kind: str, overrides: list[str]) -> float:
-    """Images/s of the steps after those that warm up."""
-    import torch
-
+    """Return the images/s of the steps after the warm-up."""
     from genlab import build
-    from genlab.config import compose as config
+    from genlab.config import compose
 
-    wanted = config.compose([*BASE, *KINDS.get(kind, KINDS["+ compiled"]), *overrides])
-    trainer = build.build_trainer(wanted, build.build_images(wanted))
+    config = compose.compose([*BASE, *KINDS.get(kind, KINDS["+ compiled"]), *overrides])
+    trainer = build.build_trainer(config, build.build_data(config))
     step = _bare(trainer) if kind == BARE else trainer._take_step
     for _ in range(WARM):
         step()
-    _wait(torch)
+    _wait()
     began = time.perf_counter()
     for _ in range(STEPS):
         step()
-    _wait(torch)
-    return STEPS * wanted.trainer.batch_size / (time.perf_counter() - began)
+    _wait()
+    return STEPS * config.trainer.batch_size / (time.perf_counter() - began)
 
 
-def _bare(trainer):
-    """The turns alone: forward, backward, fused Adam."""
+def _bare(trainer: "Trainer") -> Callable[[], None]:
+    """Return a step with the turns alone: forward, backward, fused Adam."""
     import torch
+    from torch import nn
 
     batch = trainer.engine.arrange(trainer.data.batch(0))
     moves = []
     for turn in trainer.model.turns(0):
         player = trainer.model.players()[turn.player]
+        assert isinstance(player, nn.Module)
         optimizer = torch.optim.Adam(player.parameters(), 2e-4, (0.5, 0.999), fused=True)
         moves.append((turn.player, torch.compile(turn.loss) if trainer.engine.compile else turn.loss, optimizer))
 
     def step() -> None:
+        seen = dict(batch)
         for name, loss, optimizer in moves:
             trainer.players.give_floor(name)
             with trainer.engine.autocast():
-                lowered = loss(batch)["loss"]
-            lowered.backward()
+                result = loss(seen)
+            result.loss.backward()
             optimizer.step()
             optimizer.zero_grad()
+            seen |= {key: value.detach() for key, value in result.handed_on.items()}
 
     return step
 
 
-def _wait(torch) -> None:
+def _wait() -> None:
+    import torch
+
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def main(overrides: list[str]) -> None:
-    """A table of medians, with the card's name."""
-    import statistics
-
+    """Print a table of medians, with the name of the card."""
     import torch
 
     print(torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU", f"torch {torch.__version__}")

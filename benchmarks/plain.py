@@ -1,4 +1,4 @@
-"""The script that one would write in an afternoon: what our speed and quality are measured against.
+"""An ordinary training script, the baseline of our speed and quality benchmarks.
 
 It is deliberately ordinary: a DataLoader with ToTensor, a VAE of 784-400-20, Adam, and `.item()` at each step.
 """
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class PlainVAE(nn.Module):
-    """784-400-20-400-784."""
+    """VAE with layers of 784-400-20-400-784."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class PlainVAE(nn.Module):
         self.expand, self.out = nn.Linear(20, 400), nn.Linear(400, 784)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The decoded logits and the code's distribution."""
+        """Return the decoded logits and the distribution of the code."""
         hidden = functional.relu(self.hidden(images.view(-1, 784)))
         mean, log_variance = self.mean(hidden), self.log_variance(hidden)
         code = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
@@ -28,13 +28,13 @@ class PlainVAE(nn.Module):
 
 
 def plain_loss(decoded: Tensor, images: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """The negative ELBO, summed over the batch."""
+    """Return the negative ELBO, summed over the batch."""
     error = functional.binary_cross_entropy_with_logits(decoded, images.view(-1, 784), reduction="sum")
     return error - 0.5 * torch.sum(1 + log_variance - mean.pow(2) - log_variance.exp())
 
 
 class PillowImages(Dataset[tuple[Tensor, int]]):
-    """Images one at a time, through Pillow and ToTensor, as torchvision's data sets hand them out."""
+    """Images one at a time, through Pillow and ToTensor, like the data sets of torchvision."""
 
     def __init__(self, pixels: Tensor, labels: Tensor, to_tensor: Callable[..., Tensor]) -> None:
         self.pixels, self.labels, self.to_tensor = pixels, labels, to_tensor
@@ -49,7 +49,7 @@ class PillowImages(Dataset[tuple[Tensor, int]]):
 
 
 def plain_loader(pixels: Tensor, labels: Tensor, shuffle: bool) -> DataLoader[tuple[Tensor, int]]:
-    """What the tutorials write."""
+    """Return a DataLoader as tutorials write it."""
     from genlab.data.files.vision import torchvision
 
     images = PillowImages(pixels.squeeze(1), labels, torchvision().transforms.ToTensor())

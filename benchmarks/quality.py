@@ -1,8 +1,8 @@
-"""The test loss of `genlab train` beside the plain script's at equal epochs: python -m benchmarks.quality [ROOT].
+"""Test loss of `genlab train` and of the plain script at equal epochs: python -m benchmarks.quality [ROOT].
 
-Both train on the full Fashion-MNIST, read from ROOT (idx files) or downloaded, with the same seed, on the 58,000 images
-that are left beside the validation. Both are measured by the negative ELBO of the 10,000 test images, in nats.
-At the end stands what `experiment=vae-fast` reaches.
+Both train on the full Fashion-MNIST, read from ROOT (a folder with idx files) or downloaded, with the same seed, on the
+58,000 images that are not set aside for validation. The metric is the negative ELBO of the 10,000 test images, in nats.
+The last line is the result of `experiment=vae-fast`.
 """
 
 import sys
@@ -15,20 +15,22 @@ import torch
 
 from benchmarks.plain import PlainVAE, plain_loader, plain_loss
 from genlab import build
-from genlab.config import compose as config
-from genlab.data.dataset import Images
+from genlab.config import compose
+from genlab.data.dataset import Dataset
 from genlab.runs import lifecycle
 from genlab.training.console import Console
 
 EPOCHS = (1, 2, 3, 5, 10, 18, 20)
 
 
-def plain(images: Images) -> Iterator[tuple[int, float]]:
-    """The plain script's test loss after each of the epochs."""
+def plain(dataset: Dataset) -> Iterator[tuple[int, float]]:
+    """Yield the plain script's test loss after each of the epochs."""
     torch.manual_seed(0)
+    pixels, labels = dataset.columns["x"].rows, dataset.labels
+    assert labels is not None
     training, testing = (
-        plain_loader(images.pixels[rows], images.labels[rows], shuffle=split == "train")
-        for split, rows in images.splits.items()
+        plain_loader(pixels[rows], labels[rows], shuffle=split == "train")
+        for split, rows in dataset.splits.items()
         if split != "validation"
     )
     model = PlainVAE()
@@ -45,13 +47,13 @@ def plain(images: Images) -> Iterator[tuple[int, float]]:
                 for batch, _ in testing:
                     decoded, mean, log_variance = model(batch)
                     total += plain_loss(decoded, batch, mean, log_variance).item()
-            yield epoch, total / len(images.splits["test"])
+            yield epoch, total / len(dataset.splits["test"])
 
 
 def ours(overrides: list[str], folder: Path) -> Iterator[tuple[int, float]]:
-    """Ours after each of the epochs: a run that is finished goes on with more of them."""
-    wanted = config.compose([*overrides, "model=vae", f"trainer.epochs={EPOCHS[0]}"])
-    run, outcome = lifecycle.train(replace(wanted, run=str(folder)), Console())
+    """Yield our test loss after each of the epochs: the finished run is resumed with more of them."""
+    config = compose.compose([*overrides, "model=vae", f"trainer.epochs={EPOCHS[0]}"])
+    run, outcome = lifecycle.train(replace(config, run=str(folder)), Console())
     for epoch in EPOCHS:
         if epoch > EPOCHS[0]:
             run, outcome = lifecycle.resume(run, [f"trainer.epochs={epoch}"], Console())
@@ -60,13 +62,13 @@ def ours(overrides: list[str], folder: Path) -> Iterator[tuple[int, float]]:
 
 
 def main(root: str) -> None:
-    """Print a line an epoch, then the fast recipe."""
+    """Print one line for each number of epochs, then the fast recipe."""
     place = ["data=fashion-mnist", f"data.root={root}"]
-    images = build.build_images(config.compose(place))
+    dataset = build.build_data(compose.compose(place))
     with tempfile.TemporaryDirectory() as folder:
-        for (epoch, theirs), (_, mine) in zip(plain(images), ours(place, Path(folder) / "run"), strict=True):
+        for (epoch, theirs), (_, mine) in zip(plain(dataset), ours(place, Path(folder) / "run"), strict=True):
             print(f"epoch {epoch:>2}: plain {theirs:.2f}, ours {mine:.2f}, difference {mine - theirs:+.2f}", flush=True)
-        fast = config.compose(["experiment=vae-fast", *place[1:]])
+        fast = compose.compose(["experiment=vae-fast", *place[1:]])
         _, outcome = lifecycle.train(replace(fast, run=str(Path(folder) / "fast")), Console())
     assert outcome
     print(f"experiment=vae-fast, {fast.trainer.epochs} epochs: {outcome.test['loss']:.2f}")

@@ -1,4 +1,4 @@
-"""Kinds of work take turns, each in a process of its own, so that what else the machine does falls on all alike."""
+"""Run several kinds of work in turns, each in its own process, so that the load of the machine affects all alike."""
 
 import statistics
 import subprocess
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def compare(program: str, place: str, kinds: Iterable[str], rounds: int, against: Iterable[str]) -> None:
-    """Print what `python -m PROGRAM PLACE KIND` prints in each round, and ours over the others: the median of all."""
+    """Print the speeds that `python -m PROGRAM PLACE KIND` prints, and the median ratios of ours to the others."""
     results = []
     for number in range(rounds):
         speeds = {}

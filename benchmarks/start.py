@@ -1,7 +1,8 @@
-"""How soon it answers and how much memory it takes: python -m benchmarks.start [ROOT].
+"""Time until genlab answers, and its memory: python -m benchmarks.start [ROOT].
 
-Seconds of `genlab --help`, seconds from Enter to the first training step on the built-in images, and the most memory
-that a run takes over what importing torch does; with ROOT (idx files), of a run on the full Fashion-MNIST too.
+It prints the seconds of `genlab --help`, the seconds from Enter to the first training step on the built-in images, and
+the peak memory of a run beyond that of importing torch. With ROOT (a folder with idx files) it also prints the memory
+of a run on the full Fashion-MNIST.
 """
 
 import os
@@ -17,22 +18,22 @@ GENLAB = [sys.executable, "-m", "genlab"]
 
 
 def megabytes(command: list[str]) -> float:
-    """The most memory that a command holds at once."""
+    """Return the peak memory of a command."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     assert status == 0, command
     return used.ru_maxrss / 1024
 
 
-def answer() -> float:
-    """Seconds of `genlab --help`."""
+def help_seconds() -> float:
+    """Return the seconds of `genlab --help`."""
     began = time.perf_counter()
     subprocess.run([*GENLAB, "--help"], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
 
 
 def first_step() -> float:
-    """Seconds until the first step of `genlab train` is in its journal."""
+    """Return the seconds until the first step of `genlab train` is in its metrics.jsonl."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "run" / "metrics.jsonl"
         command = [*GENLAB, "train", "trainer.log_every=1", f"run={journal.parent}"]
@@ -48,18 +49,18 @@ def first_step() -> float:
 
 def main(root: str | None) -> None:
     """Print the medians."""
-    for what, measure in {"genlab --help": answer, "Enter to the first step": first_step}.items():
+    for what, measure in {"genlab --help": help_seconds, "Enter to the first step": first_step}.items():
         seconds = [measure() for _ in range(ROUNDS)]
         print(f"{what}: median {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
     torch = megabytes([sys.executable, "-c", "import torch"])
     print(f"importing torch: {torch:.0f} MB")
-    kinds = {"fashion-mini": ["data=fashion-mini"]}
+    data = {"fashion-mini": ["data=fashion-mini"]}
     if root:
-        kinds["fashion-mnist"] = ["data=fashion-mnist", f"data.root={root}"]
-    for name, overrides in kinds.items():
+        data["fashion-mnist"] = ["data=fashion-mnist", f"data.root={root}"]
+    for name, overrides in data.items():
         with tempfile.TemporaryDirectory() as folder:
-            taken = megabytes([*GENLAB, "train", *overrides, "trainer.steps=1000", f"run={folder}/run"])
-        print(f"vae on {name}: {taken - torch:.0f} MB over it")
+            peak = megabytes([*GENLAB, "train", *overrides, "trainer.steps=1000", f"run={folder}/run"])
+        print(f"vae on {name}: {peak - torch:.0f} MB more than importing torch")
 
 
 if __name__ == "__main__":

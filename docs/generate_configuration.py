@@ -50,7 +50,7 @@ class Recipe:
 
 
 def read_recipe(path: Path, group: str) -> Recipe:
-    """Return what a YAML file says."""
+    """Read the description, the settings and the defaults list of a YAML file."""
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     first = next((line for line in lines if not line.startswith("# @")), "")
@@ -130,10 +130,10 @@ def prefix(group: str) -> str:
 
 
 def comment_of(key: str, comments: dict[str, str]) -> str:
-    """Return the comment of a setting; players share their settings, so one of them carries the comments for all."""
+    """Return the comment of a setting; the optimizers of a model share the comments of the first one."""
     if key in comments:
         return comments[key]
-    shared = re.sub(r"(^|\.)(players|optimizers)\.\w+\.", r"\1\2.*.", key)
+    shared = re.sub(r"(^|\.)optimizers\.\w+\.", r"\1optimizers.*.", key)
     if shared == key:
         return ""
     pattern = re.escape(shared).replace(r"\*", r"\w+")

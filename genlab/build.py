@@ -1,87 +1,111 @@
-"""Builds data, models and trainers from a config: the one file that knows every registry."""
+"""Build data, models and trainers from a config; the only file that knows every registry."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from genlab import registry
-from genlab.config import compose as config
-from genlab.config import plugins
-from genlab.config.compose import Config
-from genlab.contract import Model, Shape
+from genlab.config import compose, plugins
+from genlab.config.schema import BESIDE_MODEL, LOADING, PARTS, Config
+from genlab.contract import Model
 from genlab.data import SOURCES
-from genlab.data.dataset import Images
-from genlab.extractors.embeddings import embedding_of
-from genlab.extractors.features import FEATURES
+from genlab.data.dataset import Dataset
+from genlab.extractors import EXTRACTORS, create, from_settings
 from genlab.extractors.quick import quick
+from genlab.kinds import Kind, MissingColumnError, fit, missing
 from genlab.models import MODELS
 from genlab.networks import NETWORKS
-from genlab.networks.extractor import Features
+from genlab.networks.extractor import Extractor
+from genlab.networks.network import Network
 from genlab.randomness import reseed
 from genlab.registry import ConfigError
 from genlab.training.console import Console
 from genlab.training.engine import choose_device
 from genlab.training.trainer import Trainer
 
-T = TypeVar("T")
-TABLES: plugins.Tables = {"MODELS": MODELS, "NETWORKS": NETWORKS, "SOURCES": SOURCES}
+TABLES: plugins.Tables = {"MODELS": MODELS, "NETWORKS": NETWORKS, "SOURCES": SOURCES, "EXTRACTORS": EXTRACTORS}
+"""The registries that a plugin can extend."""
 
 
-def build_images(wanted: Config) -> Images:
-    """The data set."""
-    return registry.build("data", wanted.data["name"], SOURCES, _without(wanted.data, "name"), config.LOADING)
+def build_data(config: Config) -> Dataset:
+    """Build the data set."""
+    return registry.build("data", config.data["name"], SOURCES, _without(config.data, "name"), LOADING)
 
 
-def build_model(wanted: Config, shape: Shape, classes: int, features: Features | None = None) -> Model:
-    """The model for images of this shape, its first weights a function of the seed; to be taught, it needs features."""
-    facts: dict[str, Any] = {"shape": shape, "classes": classes, "features": features}
-    if "network" in wanted.model:
-        facts["network"] = _build_part("network", wanted, NETWORKS)
-    reseed(torch.device("cpu"), wanted.seed, "weights")
-    settings = _without(wanted.model, "name", *config.PARTS)
-    return registry.build("model", wanted.model["name"], MODELS, settings, **facts)
+def build_model(config: Config, kinds: Mapping[str, Kind], features: Extractor | None = None) -> Model:
+    """Build the model for data with columns of these kinds; the seed decides its first weights.
+
+    Only a model that is going to be trained needs the features.
+    """
+    name, data = config.model["name"], config.data["name"]
+    settings = _without(config.model, "name", *PARTS)
+    label = f"model {name!r}"
+    factory = registry.pick("model class", str(settings.get("class", name)), MODELS)
+    facts: dict[str, Any] = {**fit(label, factory, kinds, data), "features": features}
+    if "network" in config.model:
+        facts["network"] = build_network(config, kinds)
+    reseed(torch.device("cpu"), config.seed, "weights")
+    try:
+        return registry.build("model", name, MODELS, settings, BESIDE_MODEL, **facts)
+    except MissingColumnError as error:
+        raise missing(label, error.column, data, error.advice) from None
 
 
-def build_features(wanted: Config, images: Images, device: torch.device, console: Console) -> Features | None:
-    """What the model's recipe says that images are compared by, where it says so."""
-    if "features" not in wanted.model:
+def build_network(config: Config, kinds: Mapping[str, Kind]) -> Network:
+    """Build the network of the model's recipe; raise a ConfigError if it does not take the kind of the items."""
+    name, settings = _recipe("network", config)
+    network = registry.build("network", name, NETWORKS, settings)
+    items = next(iter(registry.schema(network.encoder)))
+    fit(f"network {name!r}", network.encoder, {items: kinds["x"]}, config.data["name"])
+    return network
+
+
+def build_features(config: Config, dataset: Dataset, device: torch.device, console: Console) -> Extractor | None:
+    """Build the extractor whose features the model's loss compares, or return None if its recipe names none."""
+    if "features" not in config.model:
         return None
-    return _build_part("features", wanted, FEATURES, images=images, device=device, console=console)
+    name, settings = _recipe("features", config)
+    data = config.data["name"]
+    return from_settings(name, settings, needs="maps", dataset=dataset, data=data, device=device, console=console)
 
 
-def _build_part(part: str, wanted: Config, table: Mapping[str, Callable[..., T]], **facts: Any) -> T:
-    recipe = wanted.model[part]
+def _recipe(part: str, config: Config) -> tuple[str, dict[str, Any]]:
+    """Return the name and the settings of a part of the model."""
+    recipe = config.model[part]
     if not isinstance(recipe, dict):
-        known = ", ".join(config.choices(f"model/{part}"))
-        raise ConfigError(f"model.{part} holds settings; choose with model/{part}=NAME. Known: {known}")
-    return registry.build(part, str(recipe.get("name")), table, _without(recipe, "name"), **facts)
+        known = ", ".join(compose.choices(f"model/{part}"))
+        raise ConfigError(
+            f"model.{part} must be settings, got {recipe!r}. Choose with model/{part}=NAME. Available: {known}"
+        )
+    return str(recipe.get("name")), _without(recipe, "name")
 
 
-def build_trainer(wanted: Config, images: Images, console: Console | None = None) -> Trainer:
-    """The loop for the model and these images."""
-    device = choose_device(wanted.device)
-    features = build_features(wanted, images, device, console or Console())
-    model = build_model(wanted, images.shape, images.classes, features)
-    facts: dict[str, Any] = {"images": images, "device": device}
-    embed = partial(embedding_of, None, console=console or Console(), **facts)
+def build_trainer(config: Config, dataset: Dataset, console: Console | None = None) -> Trainer:
+    """Build the model and the loop that trains it on this data."""
+    device, console = choose_device(config.device), console or Console()
+    features = build_features(config, dataset, device, console)
+    model = build_model(config, dataset.kinds, features)
+    extractor = partial(
+        create, None, needs="vector", dataset=dataset, data=config.data["name"], device=device, console=console
+    )
     return Trainer(
         model,
-        images,
-        wanted.trainer,
-        wanted.players,
-        seed=wanted.seed,
+        dataset,
+        config.trainer,
+        config.optimizers,
+        seed=config.seed,
         device=device,
-        best=wanted.best,
-        loading=wanted.loading,
-        quick=quick(model, embed=embed, **facts) if wanted.trainer.evaluate else None,
+        best=config.best,
+        loading=config.loading,
+        quick=quick(model, dataset, device, extractor) if config.trainer.evaluate else None,
     )
 
 
 def load_plugins(files: list[str]) -> dict[Path, bytes]:
-    """Let the entries of the user's own plugins join the tables; return the source of each."""
+    """Add the entries of the user's plugins to the tables; return the source of each file."""
     return plugins.load(files, TABLES)
 
 

@@ -1,171 +1,160 @@
-"""The contract between a model and the loop: training is a game of players who take turns."""
+"""The contract between a model and the training loop: training is a game of players who take turns."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from genlab.kinds.density import density
+from genlab.kinds import Classes
 
 Batch = dict[str, Tensor]
-"""`image`: floats in [0, 1], N x C x H x W; `label`: integers, where the data has labels.
-
-What a turn leaves in it, without a gradient, the later turns of the same step find there.
-"""
-
-Terms = dict[str, Tensor]
-"""`loss` is lowered; every other entry is only shown. All are scalars."""
+"""One entry for each column: `x` is what is modelled; `label` and `y` stand beside it if the data has them."""
 
 
-class Shape(NamedTuple):
-    """The shape of one image, a fact that the data gives and no YAML repeats."""
+@dataclass(frozen=True)
+class Result:
+    """The result of a loss: a scalar to lower, scalars to log, and tensors for later turns."""
 
-    channels: int
-    height: int
-    width: int
-
-    @property
-    def points(self) -> bool:
-        """Whether these are no images but points, of `width` coordinates that may be any numbers."""
-        return self.height == 1
+    loss: Tensor
+    shown: dict[str, Tensor] = field(default_factory=dict)
+    """Scalars that are logged beside the loss."""
+    handed_on: Batch = field(default_factory=dict)
+    """Tensors for later turns of the same step; the loop detaches them and adds them to the batch of those turns."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One move in the game: `player` lowers `loss`, then `after` is done."""
+    """One move in the game: `player` lowers `loss`, then `after` is called."""
 
     player: str
-    loss: Callable[[Batch], Terms]
-    times: int = 1
-    """Moves in a row, each on a new batch."""
+    loss: Callable[[Batch], Result]
+    repeat: int = 1
+    """Number of moves in a row, each on a new batch."""
     after: Callable[[], None] | None = None
-    """Called when the weights have just moved: to clip them, say."""
+    """Called when the weights have just moved, for example to clip them."""
     eager: bool = False
-    """The loss differentiates through gradients, so it is not compiled."""
+    """True if the loss differentiates through gradients; such a loss is not compiled."""
+
+
+class Shared(NamedTuple):
+    """A module whose weights another player moves, too."""
+
+    module: nn.Module
+
+
+Player = nn.Module | Shared | tuple[nn.Module | Shared, ...]
+"""The modules that a player moves. A weight belongs to one player; further players name its module as Shared."""
 
 
 class Model(nn.Module):
-    """What the loop trains: says who plays, whose turn it is and what there is to see."""
+    """Base class of all models: says who plays, whose turn it is and what a turn's loss is."""
 
-    classes: int = 0
-    """How many classes its samples can be asked for; 0 where it knows none."""
-
-    def players(self) -> dict[str, nn.Module]:
-        """Who plays; every trainable parameter belongs to exactly one of them."""
+    def players(self) -> dict[str, Player]:
+        """Return the players; every trainable weight belongs to at least one of them."""
         return {"model": self}
 
     def turns(self, step: int) -> list[Turn]:
-        """The moves of this step, in order."""
+        """Return the turns of this step, in order."""
         return [Turn("model", self.loss)]
 
-    def loss(self, batch: Batch) -> Terms:
-        """The loss of a game with a single player."""
+    def loss(self, batch: Batch) -> Result:
+        """Compute the loss of a game with a single player."""
         raise NotImplementedError
 
-    def validate(self, batch: Batch) -> Terms:
-        """What is measured on images that are never trained on: the training loss, at its own weights."""
+    def validate(self, batch: Batch) -> Result:
+        """Compute what is measured on held-out items; by default the training loss."""
         return self.loss(batch)
 
-    def averaged(self) -> nn.Module:
-        """The part whose moving average is kept and looked through, where the trainer keeps one."""
-        return self
 
-    def given(self) -> dict[str, str]:
-        """What it was made with that no checkpoint holds, by name, as a digest: with another a run does not go on."""
-        return {}
+def modules_of(player: Player) -> Iterator[tuple[nn.Module, bool]]:
+    """Yield the modules of a player, each with True if its weights are shared with another player."""
+    for part in player if isinstance(player, tuple) and not isinstance(player, Shared) else (player,):
+        yield (part.module, True) if isinstance(part, Shared) else (part, False)
 
-    def diagnose(self, lines: Sequence[Mapping[str, Any]]) -> str | None:
-        """What has gone wrong, in one sentence with what to try, judged by the journal's newest lines."""
-        return None
 
-    def show(self, batch: Batch) -> dict[str, Tensor]:
-        """Pictures of what the model can do, each a grid: rows x columns x C x H x W, in [0, 1]."""
-        if batch["image"].shape[2] == 1:
-            return _clouds(self, batch["image"])
-        images = batch["image"][:8]
-        pictures = {}
-        if isinstance(self, Reconstructs):
-            pictures["reconstructions"] = torch.stack([images, self.reconstruct(images)])
-        if isinstance(self, Samples):
-            samples = self.sample(64)
-            pictures["samples"] = samples.reshape(8, 8, *samples.shape[1:])
-        if isinstance(self, Encodes) and isinstance(self, Decodes) and len(images) > 1:
-            pictures["interpolations"] = _interpolations(self, images)
-        return pictures
-
-    def noise(self, *size: int, generator: torch.Generator | None = None) -> Tensor:
-        """Standard normal noise where the weights are, drawn where the generator is."""
-        home = next(self.parameters()).device
-        count, width = size[0], math.prod(size[1:])
-        # On a CPU torch draws by blocks of 16: whole blocks a row make n rows and then m the same as n + m at once.
-        blocks = math.ceil(width / 16)
-        rows = torch.randn(count, 16 * blocks, generator=generator, device=generator.device if generator else home)
-        return rows[:, :width].reshape(size).to(home)
+# Abilities. Commands and metrics ask a model what it can do, never for its name.
 
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """Can give back the images that it is shown."""
+    """Can reconstruct items."""
 
-    def reconstruct(self, images: Tensor) -> Tensor: ...
+    def reconstruct(self, batch: Batch) -> Tensor: ...
 
 
 @runtime_checkable
 class Encodes(Protocol):
-    """Can turn images into codes: the mean, never a sample."""
+    """Can turn items into codes, N x D: the mean of each code, never a sample."""
 
-    def encode(self, images: Tensor) -> Tensor: ...
+    def encode(self, batch: Batch) -> Tensor: ...
 
 
 @runtime_checkable
 class Decodes(Protocol):
-    """Can turn codes into images."""
+    """Can turn codes into items, given a condition if the model is told one."""
 
-    def decode(self, codes: Tensor) -> Tensor: ...
+    def decode(self, codes: Tensor, condition: Batch | None = None) -> Tensor: ...
 
 
 @runtime_checkable
 class Samples(Protocol):
-    """Can make new images; of the classes that the labels say, where it knows classes."""
+    """Can make new items; a conditional model draws the parts of the condition that are not given."""
 
-    def sample(self, count: int, labels: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor: ...
+    def sample(
+        self, count: int, condition: Batch | None = None, generator: torch.Generator | None = None
+    ) -> Tensor: ...
 
 
 @runtime_checkable
 class Scores(Protocol):
-    """Can say how likely each image is, in nats; higher is likelier."""
+    """Can score items, in nats each; higher is likelier."""
 
-    def score(self, images: Tensor) -> Tensor: ...
+    def score(self, batch: Batch) -> Tensor: ...
 
 
 @runtime_checkable
 class Bounds(Scores, Protocol):
-    """Scores by codes that are standard normal before an image is seen, and normal around a mean of its own after."""
+    """Scores by codes with a standard normal prior and a diagonal normal posterior."""
 
     continuous: bool
-    """Whether the likelihood is a density over [0, 1], and no probability."""
+    """True if the likelihood is a density, not a probability."""
 
-    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean and the logarithm of the variance of each image's code, N x D each."""
+    def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the mean and the log variance of each item's code, N x D each."""
         ...
 
-    def log_likelihood(self, codes: Tensor, images: Tensor) -> Tensor:
-        """How likely each image is by each of its codes, in nats: N x K x D codes of N images give N x K."""
+    def log_likelihood(self, codes: Tensor, batch: Batch) -> Tensor:
+        """Return the log likelihood of each item given each of its K codes: N x K x D codes give N x K nats."""
         ...
 
 
 @runtime_checkable
 class Upscales(Protocol):
-    """Can enlarge images of any size, `scale` times each way."""
+    """Can upscale images of any size, `scale` times each way."""
 
     scale: int
     reach: int
-    """How far from a pixel, in pixels of the small image, lie those that its enlargement depends on."""
+    """Distance in input pixels within which the output at a pixel depends on the input."""
 
     def upscale(self, images: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Restores(Protocol):
+    """Is trained to undo damage: to remove noise, or to restore resolution."""
+
+    def damage(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return damaged inputs, and the clean targets that they were made from."""
+        ...
+
+
+@runtime_checkable
+class Infers(Protocol):
+    """Can infer the condition of items for which it is unknown, without reading the true one."""
+
+    def infer(self, batch: Batch) -> Batch: ...
 
 
 ABILITIES: dict[str, type] = {
@@ -175,37 +164,19 @@ ABILITIES: dict[str, type] = {
     "sample": Samples,
     "score": Scores,
     "upscale": Upscales,
+    "infer": Infers,
 }
 
 
-def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """(1 - a) start + a end for a from 0 to 1 along a new second dimension."""
-    weights = torch.linspace(0, 1, steps, device=start.device).view(1, steps, *[1] * (start.dim() - 1))
-    return (1 - weights) * start.unsqueeze(1) + weights * end.unsqueeze(1)
+def conditions(model: object) -> Mapping[str, Classes]:
+    """Return the columns that a model is told besides the item, such as `label`; empty if it is told none.
+
+    A conditional model says so in an attribute `told`.
+    """
+    told: Mapping[str, Classes] = getattr(model, "told", {})
+    return told
 
 
-def _clouds(model: "Model", points: Tensor) -> dict[str, Tensor]:
-    """Beside where the points of the data lie, where those lie that the model makes."""
-    made = {}
-    if isinstance(model, Reconstructs):
-        made["reconstructions"] = model.reconstruct(points)
-    if isinstance(model, Samples):
-        made["samples"] = model.sample(4096)
-    low, high = points.min(), points.max()
-    room, side = (high - low) / 4, 192
-    pictures = {}
-    for name, others in made.items():
-        pair = [density(these.flatten(1), low - room, high + room, side) for these in (points, others)]
-        pictures[name] = torch.stack(pair).view(1, 2, 1, side, side)
-    return pictures
-
-
-def _interpolations(model: "Model", images: Tensor) -> Tensor:
-    """From each image of the first half to one of the second, through the codes between them."""
-    assert isinstance(model, Encodes)
-    assert isinstance(model, Decodes)
-    codes = model.encode(images[: len(images) // 2 * 2])
-    start, end = codes.chunk(2)
-    paths = interpolate(start, end, steps=8)
-    decoded = model.decode(paths.flatten(0, 1))
-    return decoded.reshape(*paths.shape[:2], *decoded.shape[1:])
+def home(module: nn.Module) -> torch.device:
+    """Return the device of a module's weights."""
+    return next(module.parameters()).device

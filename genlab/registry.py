@@ -1,4 +1,4 @@
-"""A name becomes an object, its settings checked against the signature that is their schema; ConfigError."""
+"""Turn a name and settings into an object; the signature of a class is the schema of its settings."""
 
 import dataclasses
 import difflib
@@ -12,19 +12,19 @@ T = TypeVar("T")
 
 
 class ConfigError(Exception):
-    """The user's mistake: what is wrong, where it stands and what would be right."""
+    """A mistake of the user: the message says what is wrong, where, and what to do."""
 
 
 class RunError(Exception):
-    """A run cannot go on through no mistake in its config: a loss that is not finite."""
+    """A failure of a run that no config caused, such as a loss that is not finite."""
 
 
 class _WrongTypeError(Exception):
-    """Carries the noun phrase for what was expected."""
+    """A value of a wrong type; the message is a noun phrase for the right type, such as `an integer`."""
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The words "Did you mean 'x'? ", or nothing where no known name is near."""
+    """Return "Did you mean 'x'? ", or an empty text if no known name is similar."""
     names = list(known)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     near = near or difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.6)
@@ -32,13 +32,13 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
-    """The error for a name that nothing has."""
+    """Return the error for a name that does not exist."""
     names = sorted(known)
-    return ConfigError(f"No {kind} is called {name!r}. {suggestion(name, names)}Known: {', '.join(names)}")
+    return ConfigError(f"Unknown {kind} {name!r}. {suggestion(name, names)}Available: {', '.join(names) or 'none'}")
 
 
 def pick(kind: str, name: str, table: Mapping[str, T]) -> T:
-    """The entry of a table, or an error that names the nearest one."""
+    """Return an entry of a table; raise a ConfigError with the most similar name if there is none."""
     if not isinstance(name, str) or name not in table:
         raise unknown(kind, name, table)
     return table[name]
@@ -52,9 +52,10 @@ def build(
     beside: Iterable[str] = (),
     **facts: Any,
 ) -> T:
-    """Build what `settings["class"]` names in the table.
+    """Build the class that `settings["class"]` names in the table, by default the class called `name`.
 
-    Facts are what the program knows and no YAML repeats; `beside` are settings that the user may mean, taken elsewhere.
+    Facts are arguments that come from the program and not from a YAML file. `beside` are settings that stand in the
+    same section of the YAML but belong to another class; only an error message needs them.
     """
     settings = dict(settings)
     factory = pick(f"{kind} class", settings.pop("class", name), table)
@@ -65,13 +66,13 @@ def build(
         return factory(**checked, **wanted)
     except (ConfigError, ValueError) as error:
         raise ConfigError(f"{label}: {error}") from None
-    except (RuntimeError, MemoryError, OverflowError) as error:  # torch's ways to say that a number is too large
+    except (RuntimeError, MemoryError, OverflowError) as error:  # torch raises these if a number is too large
         reason = str(error).strip().splitlines() or ["not enough memory"]
-        raise ConfigError(f"{label} cannot be built so: {reason[0]}") from error
+        raise ConfigError(f"{label} cannot be built with these settings: {reason[0]}") from error
 
 
 def schema(factory: Callable[..., Any], facts: Iterable[str] = ()) -> dict[str, Any]:
-    """Each setting that a factory takes, with its type."""
+    """Return the type of each setting that a class or a function takes, without the facts."""
     function = factory.__init__ if inspect.isclass(factory) else factory
     hints = get_type_hints(function)
     names = inspect.signature(factory).parameters
@@ -85,13 +86,16 @@ def check(
     given: Iterable[str] = (),
     beside: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The settings as the factory's own types; a ConfigError where one is unknown, missing or of a wrong type."""
+    """Return the settings, converted to the types of the signature.
+
+    Raise a ConfigError if a setting is unknown, missing or of a wrong type.
+    """
     types_of = schema(factory, given)
     for name in settings:
         if name not in types_of:
-            takes = [*types_of, *beside]
-            said = f"{label} has no setting {name!r}. {suggestion(name, takes)}"
-            raise ConfigError(f"{said}It takes: {', '.join(takes) or 'none'}")
+            known = [*types_of, *beside]
+            error = f"{label} has no setting {name!r}. {suggestion(name, known)}"
+            raise ConfigError(f"{error}Available: {', '.join(known) or 'none'}")
     parameters = inspect.signature(factory).parameters
     for name in types_of:
         if name not in settings and parameters[name].default is inspect.Parameter.empty:
@@ -100,16 +104,14 @@ def check(
 
 
 def convert(label: str, name: str, value: Any, kind: Any) -> Any:
-    """The value as the type that the schema gives it."""
+    """Convert a value to the type `kind`; raise a ConfigError if that is not possible."""
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
         factory: Callable[..., Any] = kind if isinstance(kind, type) else type(kind)
         return factory(**check(f"{label}: {name}", factory, value))
     try:
         return _convert(value, kind)
     except _WrongTypeError as error:
-        raise ConfigError(
-            f"{label}: {name} must be {error}, and {_shown(value)} is not{_tail(kind)}.{_hint(value, kind)}"
-        ) from None
+        raise ConfigError(f"{label}: {name} must be {error}, got {_written(value)}.{_hint(value, kind)}") from None
 
 
 def _convert(value: Any, kind: Any) -> Any:
@@ -172,20 +174,16 @@ _NOUNS: dict[Any, tuple[str, str]] = {
     int: ("an integer", "integers"),
     float: ("a number", "numbers"),
     str: ("a text", "texts"),
-    bool: ("true or false", "truth values"),
+    bool: ("true or false", "true or false values"),
     type(None): ("null", "nulls"),
 }
 
 
-def _shown(value: Any) -> str:
+def _written(value: Any) -> str:
+    """Return a value as YAML writes it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _hint(value: Any, kind: Any) -> str:
     choices = [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
     return f" {suggestion(value, choices)}".rstrip() if isinstance(value, str) else ""
-
-
-def _tail(kind: Any) -> str:
-    """`is not one` reads well after `an integer`, but not after a list of choices."""
-    return " one" if kind in (int, float, str) else ""

@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""Fixtures that all tests share."""
 
 import os
 import shutil
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-# Before torch is imported: threads that wait for each other on a busy machine make a test of seconds take minutes.
+# Set before torch is imported: on a busy machine, threads that wait for each other slow a test down by minutes.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or fills the cache of whoever runs it."""
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests away from the cache of the user who runs them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GENLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -21,7 +21,7 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a run of two steps has ended, outputs/mine."""
+    """A folder in which a run of two steps is finished, outputs/mine."""
     from tests.fixtures.program import TINY, genlab
 
     folder = tmp_path_factory.mktemp("finished")
@@ -31,5 +31,5 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(finished: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be spoilt."""
+    """A copy of `finished` that a test may change."""
     return Path(shutil.copytree(finished, tmp_path / "copy"))

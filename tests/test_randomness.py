@@ -2,7 +2,7 @@
 
 import torch
 
-from genlab.randomness import generator, key, reseed
+from genlab.randomness import generator, key, normal, normal_rows, reseed
 
 
 def test_different_purposes_and_numbers_give_different_keys() -> None:
@@ -31,3 +31,17 @@ def test_reseeding_fixes_what_the_default_generator_draws() -> None:
     assert torch.equal(first, torch.randn(4))
     reseed(torch.device("cpu"), 3, "move", 8)
     assert not torch.equal(first, torch.randn(4))
+
+
+def test_rows_of_noise_do_not_depend_on_how_they_are_split() -> None:
+    whole, parts = (torch.Generator().manual_seed(3) for _ in range(2))
+    cpu = torch.device("cpu")
+    expected = normal(9, 3, 5, device=cpu, generator=whole)
+    assert expected.shape == (9, 3, 5)
+    assert torch.equal(torch.cat([normal(count, 3, 5, device=cpu, generator=parts) for count in (2, 3, 4)]), expected)
+
+
+def test_the_noise_of_an_item_does_not_depend_on_its_batch() -> None:
+    whole = normal_rows(0, "noise", 0, 6, 4)
+    assert torch.equal(normal_rows(0, "noise", 2, 3, 4), whole[2:5])
+    assert torch.equal(normal_rows(0, "noise", 0, 6, 2), whole[:, :2])

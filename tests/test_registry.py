@@ -1,4 +1,4 @@
-"""The registry's messages, word for word."""
+"""Tests of the registry: settings are converted and checked, and its messages are word for word these."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,22 +22,22 @@ class Thing:
         name: str = "",
     ) -> None:
         if size < 1:
-            raise ConfigError(f"size must be at least 1, and {size} is not.")
+            raise ConfigError(f"size must be at least 1, got {size}.")
         self.settings = (shape, size, rate, kind, hidden, betas, on, name)
 
 
 TABLE = {"thing": Thing, "think": Thing}
 
 
-def made(**settings: Any) -> Thing:
+def built(**settings: Any) -> Thing:
     return build("model", "thing", TABLE, {"size": 2, **settings}, shape=(1, 1), classes=10)
 
 
 def test_settings_arrive_as_the_types_of_the_signature() -> None:
-    thing = made(rate=1, hidden=[3], betas=[0, 0.5], on=True, name="x", kind="square")
+    thing = built(rate=1, hidden=[3], betas=[0, 0.5], on=True, name="x", kind="square")
     assert thing.settings == ((1, 1), 2, 1.0, "square", [3], (0.0, 0.5), True, "x")
     assert isinstance(thing.settings[2], float)
-    assert made(hidden=None).settings[4] is None
+    assert built(hidden=None).settings[4] is None
 
 
 @pytest.mark.parametrize(
@@ -46,47 +46,47 @@ def test_settings_arrive_as_the_types_of_the_signature() -> None:
         (
             {"sizes": 3},
             "model 'thing' has no setting 'sizes'. Did you mean 'size'? "
-            "It takes: size, rate, kind, hidden, betas, on, name",
+            "Available: size, rate, kind, hidden, betas, on, name",
         ),
         (
             {"shape": 3},
-            "model 'thing' has no setting 'shape'. It takes: size, rate, kind, hidden, betas, on, name",
+            "model 'thing' has no setting 'shape'. Available: size, rate, kind, hidden, betas, on, name",
         ),
-        ({"size": "ten"}, "model 'thing': size must be an integer, and 'ten' is not one."),
-        ({"size": 2.5}, "model 'thing': size must be an integer, and 2.5 is not one."),
-        ({"size": True}, "model 'thing': size must be an integer, and true is not one."),
-        ({"size": None}, "model 'thing': size must be an integer, and null is not one."),
-        ({"size": 0}, "model 'thing': size must be at least 1, and 0 is not."),
-        ({"rate": "fast"}, "model 'thing': rate must be a number, and 'fast' is not one."),
+        ({"size": "ten"}, "model 'thing': size must be an integer, got 'ten'."),
+        ({"size": 2.5}, "model 'thing': size must be an integer, got 2.5."),
+        ({"size": True}, "model 'thing': size must be an integer, got true."),
+        ({"size": None}, "model 'thing': size must be an integer, got null."),
+        ({"size": 0}, "model 'thing': size must be at least 1, got 0."),
+        ({"rate": "fast"}, "model 'thing': rate must be a number, got 'fast'."),
         (
             {"kind": "rund"},
-            "model 'thing': kind must be one of round, square, and 'rund' is not. Did you mean 'round'?",
+            "model 'thing': kind must be one of round, square, got 'rund'. Did you mean 'round'?",
         ),
-        ({"hidden": [1, "a"]}, "model 'thing': hidden must be a list of integers or null, and [1, 'a'] is not."),
-        ({"betas": [0.5]}, "model 'thing': betas must be a list of 2 numbers, and [0.5] is not."),
-        ({"on": "yes"}, "model 'thing': on must be true or false, and 'yes' is not."),
-        ({"name": 3}, "model 'thing': name must be a text, and 3 is not one."),
+        ({"hidden": [1, "a"]}, "model 'thing': hidden must be a list of integers or null, got [1, 'a']."),
+        ({"betas": [0.5]}, "model 'thing': betas must be a list of 2 numbers, got [0.5]."),
+        ({"on": "yes"}, "model 'thing': on must be true or false, got 'yes'."),
+        ({"name": 3}, "model 'thing': name must be a text, got 3."),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_would_be_right(settings: dict[str, Any], message: str) -> None:
+def test_an_error_names_the_setting_what_it_got_and_what_is_right(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        made(**settings)
+        built(**settings)
     assert str(caught.value) == message
 
 
-def test_a_setting_without_a_default_must_be_given() -> None:
+def test_a_setting_without_a_default_is_required() -> None:
     with pytest.raises(ConfigError, match="^model 'thing' needs the setting 'size'.$"):
         build("model", "thing", TABLE, {}, shape=(1, 1))
 
 
-def test_an_unknown_name_is_told_the_nearest_and_all() -> None:
+def test_an_unknown_name_is_refused_with_the_most_similar_and_all_available_names() -> None:
     with pytest.raises(
-        ConfigError, match="^No model class is called 'thin'. Did you mean 'think'\\? Known: thing, think$"
+        ConfigError, match="^Unknown model class 'thin'. Did you mean 'think'\\? Available: thing, think$"
     ):
         build("model", "mine", TABLE, {"class": "thin"})
 
 
-def test_nothing_is_suggested_where_nothing_is_near() -> None:
+def test_nothing_is_suggested_if_no_name_is_similar() -> None:
     assert suggestion("zebra", ["thing"]) == ""
 
 
@@ -99,3 +99,18 @@ def test_a_nested_dataclass_is_checked_like_any_signature() -> None:
 
     with pytest.raises(ConfigError, match="x: inner has no setting 'dept'. Did you mean 'depth'"):
         check("x", factory, {"inner": {"dept": 3}})
+
+
+def test_settings_of_another_class_in_the_same_section_are_listed_as_available() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'optimizers'\\? Available: size, .*, optimizers$"):
+        build("model", "thing", TABLE, {"size": 2, "optimizer": 1}, ["optimizers"], shape=(1, 1))
+
+
+def test_an_error_of_torch_becomes_a_config_error() -> None:
+    def huge(*, size: int) -> None:
+        raise RuntimeError("not enough memory: you tried to allocate 8 bytes\nand more")
+
+    with pytest.raises(ConfigError) as caught:
+        build("model", "huge", {"huge": huge}, {"size": 2})
+    sentence = "model 'huge' cannot be built with these settings: not enough memory: you tried to allocate 8 bytes"
+    assert str(caught.value) == sentence

@@ -1,14 +1,19 @@
-"""What a person reads when a command ends before its time."""
+"""Turns errors into a sentence for the user and an exit code."""
 
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import typer
+
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """A user's mistake is a sentence and exit code 2, a run that failed a sentence and 1; anything else is ours."""
+    """Print errors without a traceback and exit: 2 for a user's mistake, 1 for a failed run, 130 for Ctrl-C.
+
+    Other exceptions are bugs of genlab and keep their traceback.
+    """
     from genlab.registry import ConfigError, RunError
 
     try:
@@ -16,15 +21,18 @@ def sentences() -> Iterator[None]:
     except (ConfigError, RunError) as error:
         print(error, file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except BrokenPipeError:  # typer ends the program quietly, as `genlab list models | head` expects
+        raise
     except OSError as error:
-        print(f"The system refuses: {error}", file=sys.stderr)
+        place = f": {error.filename}" if error.filename else ""
+        print(f"I/O error: {error.strerror or error}{place}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):  # typer.Abort: Ctrl-C at a question
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
 
 
 def quietly(failure: threading.ExceptHookArgs) -> None:
-    """What the disk refuses to TensorBoard's thread is raised in ours at the next write: one sentence is enough."""
+    """Hide the OSError of a thread: TensorBoard's writer raises it again in the main thread at the next write."""
     if not issubclass(failure.exc_type, OSError):
         threading.__excepthook__(failure)

@@ -1,14 +1,18 @@
-"""What the commands take, and what the shell offers for it."""
+"""Arguments and options that commands share, with their help texts and completions."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from genlab.config.trust import Trust
+
 
 class Subject(StrEnum):
-    """What `genlab list` lists."""
+    """The subjects of `genlab list`."""
 
     models = "models"
     data = "data"
@@ -25,13 +29,13 @@ GROUP_OF = {
 
 
 class Shown(StrEnum):
-    """What `--cfg` prints."""
+    """The values of `--cfg`."""
 
     job = "job"
 
 
 class Format(StrEnum):
-    """What `genlab compare` prints."""
+    """The formats in which `genlab compare` prints."""
 
     text = "text"
     csv = "csv"
@@ -39,16 +43,32 @@ class Format(StrEnum):
 
 
 class Which(StrEnum):
-    """The checkpoint that figures are of."""
+    """The checkpoint whose metrics are compared."""
 
     last = "last"
     best = "best"
 
 
+def plugins_and_folders(plugin: list[Path] | None, config_dir: list[Path] | None) -> tuple[list[str], list[Path]]:
+    """Return the plugin files, and the config folders besides genlab's own."""
+    from genlab.config import plugins
+
+    files = [str(path) for path in plugin or []]
+    return files, [*(config_dir or []), *(folder for file in files for folder in plugins.config_folder(file))]
+
+
+def trust(given: bool) -> "Trust":
+    """Return the user's consent to run the plugins of runs; ask only if the user sees the question and can answer."""
+    from genlab.config.trust import Trust
+
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    return Trust(given, typer.confirm if interactive else None)
+
+
 def _complete_override(context: typer.Context, incomplete: str) -> list[str]:
     from genlab.config.help import complete
 
-    # Typer gives a callback that asks for the arguments none.
+    # Typer passes no arguments to a callback that asks for them under their own name.
     return complete(context.params.get("overrides") or [], incomplete)
 
 
@@ -59,10 +79,16 @@ def _complete_run(incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
-def _complete_features(incomplete: str) -> list[str]:
-    from genlab.config.help import described
+def _complete_data(incomplete: str) -> list[str]:
+    from genlab.config.compose import choices
 
-    return [name for name, _ in described("model/features") if name.startswith(incomplete)]
+    return [name for name in choices("data") if name.startswith(incomplete)]
+
+
+def _complete_features(incomplete: str) -> list[str]:
+    from genlab.config.compose import choices
+
+    return [name for name in choices("model/features") if name.startswith(incomplete)]
 
 
 Overrides = Annotated[
@@ -72,20 +98,34 @@ Overrides = Annotated[
 RunName = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="A folder, `latest`, or a name such as vae-fashion-mini.", autocompletion=_complete_run
+        metavar="RUN",
+        help="A folder, `latest`, or a model and its data, such as vae-fashion-mini; the newest of several runs.",
+        show_default=False,
+        autocompletion=_complete_run,
+    ),
+]
+DataName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|FOLDER",
+        help="A data set, or a folder with your images.",
+        show_default=False,
+        autocompletion=_complete_data,
     ),
 ]
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", metavar="FILE", help="A file of yours with MODELS, NETWORKS or SOURCES."),
+    typer.Option(
+        "--plugin", metavar="FILE", help="A Python file of yours with MODELS, NETWORKS, SOURCES or EXTRACTORS."
+    ),
 ]
 Trusted = Annotated[
-    bool, typer.Option("--trust", help="Run the plugins that the runs keep, which are code, without asking.")
+    bool, typer.Option("--trust", help="Run the plugins of the runs, which are Python code, without asking.")
 ]
 Folders = Annotated[
     list[Path] | None,
     typer.Option(
-        "--config-dir", metavar="FOLDER", exists=True, file_okay=False, help="A configs folder of yours, besides ours."
+        "--config-dir", metavar="FOLDER", exists=True, file_okay=False, help="A folder with more config files."
     ),
 ]
 Pictures = Annotated[
@@ -95,72 +135,74 @@ Pictures = Annotated[
     ),
 ]
 Results = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Where the results go; upscaled/ in the run unless told.")
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder for the results (default: upscaled/ in the run).")
 ]
-Scale = Annotated[int | None, typer.Option("--scale", help="How many times larger; a run knows only its own scale.")]
+Scale = Annotated[int | None, typer.Option("--scale", help="Upscaling factor (default and only choice: the run's).")]
 Compare = Annotated[
-    bool, typer.Option("--compare", help="Write also each picture's NAME-compare.png, bicubic beside the model.")
+    bool, typer.Option("--compare", help="Also write NAME-compare.png for each picture: bicubic beside the model.")
 ]
 Measure = Annotated[
-    bool, typer.Option("--measure", help="Make the pictures small, enlarge them and say how near that comes to them.")
+    bool,
+    typer.Option("--measure", help="Shrink the pictures, upscale them again, and measure the difference."),
 ]
 FeaturesName = Annotated[
     str | None,
     typer.Option(
         "--features",
         metavar="NAME",
-        help="What --measure sees differences by, or vgg19=FILE; lite0 where it is installed.",
+        help="Features for the perceptual distance of --measure, or vgg19=FILE (default: lite0 if it is installed).",
         autocompletion=_complete_features,
     ),
 ]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+AllMetrics = Annotated[bool, typer.Option("--all", help="Print all metrics (default: the five main ones).")]
 Embedding = Annotated[
     str | None,
     typer.Option(
         "--features",
         metavar="NAME",
-        help="What samples and real images are compared by: classifier where there are labels, else random; "
-        "lite0; inception, or inception=FILE.",
+        help="Features that compare samples with real data: classifier, random, lite0, inception or inception=FILE "
+        "(default: classifier if the data has labels, otherwise random).",
     ),
 ]
-Count = Annotated[int, typer.Option("--count", help="Samples that are compared with as many test images, at most.")]
-Importance = Annotated[
-    int, typer.Option("--importance", help="Samples for each image of the importance-weighted bound.")
-]
-Draws = Annotated[int, typer.Option("--draws", help="Seeds that what is random is measured with, for its spread.")]
+Count = Annotated[int, typer.Option("--count", help="Maximum number of samples, compared with as many test items.")]
+Importance = Annotated[int, typer.Option("--importance", help="Samples per item for the importance-weighted bound.")]
+Draws = Annotated[int, typer.Option("--draws", help="Repeat random metrics with this many seeds; report mean ± std.")]
 TestImages = Annotated[
     int,
-    typer.Option("--images", help="Test images that all else looks at, at most, and training images of the probes."),
+    typer.Option("--images", help="Maximum number of test items for all other metrics, and of training items."),
 ]
 Only = Annotated[
     str | None,
     typer.Option(
         "--only",
         metavar="PART,...",
-        help="Measure only some of: reconstruct, denoise, score, sample, remember, classes, code, factors, upscale.",
+        help="Measure only these parts (default: all): reconstruct, denoise, score, sample, remember, classes, code, "
+        "factors, upscale.",
     ),
 ]
 DataPlace = Annotated[
-    Path | None, typer.Option("--data", metavar="FOLDER", help="Where the data is now, if it has moved.")
+    Path | None,
+    typer.Option("--data", metavar="FOLDER", help="Folder of the data, if it has moved since then."),
 ]
 Runs = Annotated[
     list[str],
     typer.Argument(
         metavar="RUN...|SWEEP",
-        help="Folders of runs, folders that hold runs, `latest`, or names such as vae-fashion-mini.",
+        help="Runs, folders with runs in them, `latest`, or names such as vae-fashion-mini.",
         show_default=False,
         autocompletion=_complete_run,
     ),
 ]
 SortBy = Annotated[
-    str | None, typer.Option("--sort", metavar="FIGURE", help="The figure or cost whose best run comes first.")
+    str | None, typer.Option("--sort", metavar="METRIC", help="Metric or cost to sort by, the best run first.")
 ]
-FigureNames = Annotated[
-    str, typer.Option("--figures", metavar="NAME,...", help="The figures and costs that are shown; all unless told.")
+MetricNames = Annotated[
+    str, typer.Option("--metrics", metavar="NAME,...", help="Metrics and costs to show (default: all).")
 ]
-Checkpoint = Annotated[Which, typer.Option("--checkpoint", help="Which checkpoint's figures are compared.")]
+Checkpoint = Annotated[Which, typer.Option("--checkpoint", help="Checkpoint whose metrics are compared.")]
 ComparisonFolder = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="Where the files go; a new folder in outputs/comparisons unless told."),
+    typer.Option("--out", metavar="DIR", help="Folder for the files (default: a new one in outputs/comparisons)."),
 ]
-Printed = Annotated[Format, typer.Option("--format", help="What is printed; the files are written all the same.")]
+Printed = Annotated[Format, typer.Option("--format", help="Format of the printed table; files are always written.")]

@@ -1,52 +1,58 @@
-"""What a command prints when it is done: tables, and what to type next."""
+"""Tables that commands print."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console as Terminal
 from rich.table import Table
 from rich.text import Text
 
-from genlab.comparison.table import shown
-from genlab.metrics.figures import Figure
+from genlab.metrics.metric import Metric, shown
 from genlab.registry import ConfigError, schema
 from genlab.runs.run import Run
-from genlab.training.console import clock, number
+from genlab.training.console import Console, clock, number
 from genlab.training.journal import read
 
 if TYPE_CHECKING:
-    from genlab.data.dataset import Images
+    from genlab.data.dataset import Dataset
 
 
-def terminal() -> Console:
-    """Where tables go. On a pipe they are for programs to read: no line is folded."""
-    return Console() if sys.stdout.isatty() else Console(width=200)
+def terminal() -> Terminal:
+    """Return the terminal for tables. On a pipe, lines are not folded, so that programs can read them."""
+    return Terminal() if sys.stdout.isatty() else Terminal(width=200)
 
 
-def outcome_table(facts: dict[str, Any]) -> Table:
-    """A finished or stopped run's figures, its cost and what it ran on, from its run.json."""
+def console() -> Console:
+    """Return the console on which commands report their progress."""
+    return Console(terminal())
+
+
+def outcome_table(run: Run) -> Table:
+    """Return the metrics of a finished run, its total cost and its device."""
+    facts = run.facts
     table = Table(header_style="bold", title_justify="left")
-    for name in ("", "validation", "test"):
-        table.add_column(name, justify="right" if name else "left")
+    for name in ("metric", "validation", "test"):
+        table.add_column(name, justify="left" if name == "metric" else "right")
     for name, value in facts["validation"].items():
         test = facts["test"].get(name)
         table.add_row(name.replace("_", " "), number(value), "" if test is None else number(test))
     if best := facts["best"]:
-        table.add_row(f"best {best['figure']}, at step {best['step']:,}", number(best["value"]), "")
+        table.add_row(f"best metric {best['metric']}, step {best['step']:,}", number(best["value"]), "")
     table.add_section()
-    table.add_row("time", clock(facts["seconds"]), "")
-    table.add_row("images/s", number(facts["images_per_second"]), "")
+    table.add_row("total time", clock(facts["seconds"]), "")
+    table.add_row(f"{run.kinds['x'].plural}/s", number(facts["items_per_second"]), "")
     for name in ("device", "precision"):
         table.add_row(name, facts[name], "")
     return table
 
 
 def runs_table(runs: list[Run]) -> Table:
-    """The runs, the newest first."""
+    """Return the state and the last losses of runs, the newest first."""
     table = Table(header_style="bold")
     table.add_column("run", overflow="fold")
     table.add_column("state")
@@ -55,100 +61,117 @@ def runs_table(runs: list[Run]) -> Table:
     for run in reversed(runs):
         last = {line["split"]: line for line in read(run.path)}
         step = max((line["step"] for line in last.values()), default=0)
-        figures = [last.get(split, {}).get("loss") for split in ("validation", "test")]
-        shown = ["" if figure is None else number(figure) for figure in figures]
-        table.add_row(str(run.path), run.state, f"{step:,}", *shown)
+        losses = [last.get(split, {}).get("loss") for split in ("validation", "test")]
+        table.add_row(str(run.path), run.state, f"{step:,}", *("" if loss is None else number(loss) for loss in losses))
     return table
 
 
 def measured_table(rows: Sequence[tuple[str, str, dict[str, float]]], caption: str) -> Table:
-    """How well each photograph was enlarged in each way, and on the last lines all of them."""
-    figures = list(rows[0][2]) if rows else []
+    """Return the metrics of each photograph by each method of upscaling; the last rows are their means."""
+    metrics = list(rows[0][2]) if rows else []
     table = Table(header_style="bold", caption=caption, caption_justify="left")
     table.add_column("photograph", overflow="fold")
-    table.add_column("enlarged by")
-    for name in figures:
+    table.add_column("upscaled by")
+    for name in metrics:
         table.add_column(name, justify="right")
     before = ""
     for photograph, by, measured in rows:
         if before and photograph != before:
             table.add_section()
         table.add_row(
-            Text("" if photograph == before else photograph), by, *(number(measured[name]) for name in figures)
+            Text("" if photograph == before else photograph), by, *(number(measured[name]) for name in metrics)
         )
         before = photograph
     return table
 
 
-def evaluation_table(record: Mapping[str, Any]) -> Table:
-    """What was measured of a run's last and best checkpoint, a section a part."""
+def print_evaluation(record: dict[str, Any], *, every: bool) -> None:
+    """Print the metrics of a run and how they were measured; by default only its main metrics."""
+    from genlab.evaluation.main_metrics import main_metrics
+
+    names, main = list(record["last"]["metrics"]), main_metrics(record)
+    rest = [name for name in names if name not in main]
+    parts = [list(part) for _, part in groupby(rest, key=lambda name: record["last"]["metrics"][name]["part"])]
+    terminal().print(evaluation_table(record, [main, *parts] if every else [main]))
+    if rest and not every:
+        print(f"The {len(main)} main metrics of {len(names)}; --all prints all of them.")
+    print(*protocol(record), sep="\n")
+
+
+def evaluation_table(record: Mapping[str, Any], sections: Sequence[Sequence[str]]) -> Table:
+    """Return these metrics of the last and the best checkpoint, section by section."""
     last, best = record["last"], record["best"]
-    other = best if best and best["checkpoint"] != last["checkpoint"] else None
+    checkpoints = [last] if not best or best["checkpoint"] == last["checkpoint"] else [last, best]
     table = Table(header_style="bold")
-    table.add_column("figure")
+    table.add_column("metric")
     table.add_column("better")
-    table.add_column(f"last, step {last['step']:,}", justify="right")
-    if other:
-        table.add_column(f"best, step {other['step']:,}", justify="right")
-    table.add_column("real data", justify="right")
-    before = None
-    for name, figure in last["figures"].items():
-        if before not in (None, figure["part"]):
-            table.add_section()
-        before = figure["part"]
-        both = [figure, *([other["figures"].get(name)] if other else [])]
-        floor = figure["floor"]
-        row = [shown(Figure(each["mean"], each["spread"])) if each else "" for each in both]
-        table.add_row(name, figure["better"] or "", *row, "" if floor is None else number(floor))
+    for title, checkpoint in zip(("last", "best"), checkpoints, strict=False):
+        table.add_column(f"{title}, step {checkpoint['step']:,}", justify="right")
+    table.add_column("real-data baseline", justify="right")
+    for names in sections:
+        for name in names:
+            metric = last["metrics"][name]
+            baseline = metric["baseline"]
+            table.add_row(
+                name,
+                metric["better"] or "",
+                *(_cell(checkpoint["metrics"].get(name)) for checkpoint in checkpoints),
+                "" if baseline is None else number(baseline),
+            )
+        table.add_section()
     return table
 
 
+def _cell(metric: Mapping[str, Any] | None) -> str:
+    return shown(Metric(metric["mean"], metric["std"])) if metric else ""
+
+
 def protocol(record: Mapping[str, Any]) -> list[str]:
-    """What one has to know of the figures, a line a part, and what could not be measured."""
+    """Return how the metrics were measured, one line for each part, and what could not be measured."""
     data, last, best = record["data"], record["last"], record["best"]
-    which = "no best one was chosen" if not best else f"best: {best['checkpoint']} of step {best['step']:,}"
+    chosen = "no best checkpoint" if not best else f"best: {best['checkpoint']} of step {best['step']:,}"
     about = f"{data['name']}, {data['split']} split of {data['count']:,}, fingerprint {data['fingerprint']}"
-    lines = [f"{about}; {last['weights']} weights; last: {last['checkpoint']} of step {last['step']:,}, {which}"]
+    lines = [f"{about}; {last['weights']} weights; last: {last['checkpoint']} of step {last['step']:,}, {chosen}"]
     hidden = ("seeds", "versions", "measured", "device", "seconds")
     for part, facts in record["parts"].items():
-        known = [f"{key.replace('_', ' ')} {_worded(value)}" for key, value in facts.items() if key not in hidden]
+        known = [f"{key.replace('_', ' ')} {_in_words(value)}" for key, value in facts.items() if key not in hidden]
         lines.append(f"{part}: {'; '.join(known)}")
     notes = [note for each in (last, best) if each for part in each["notes"].values() for note in part]
     return [*lines, *dict.fromkeys(notes)]
 
 
-def _worded(value: Any) -> str:
+def _in_words(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_worded, value))
+        return ", ".join(map(_in_words, value))
     return f"{value:,}" if isinstance(value, int) else number(value) if isinstance(value, float) else str(value)
 
 
 def sets_table() -> Table:
-    """The data sets: what each is, and whether it is here."""
+    """Return the data sets: what each holds, where it is, and its licence."""
     from genlab.config.help import described
     from genlab.data import OFFERS, SOURCES
 
     table = Table(header_style="bold", box=None, pad_edge=False)
-    for name in ("data", "what it is", "where", "licence"):
-        table.add_column(name, no_wrap=name != "what it is")
+    for name in ("data", "description", "where", "licence"):
+        table.add_column(name, no_wrap=name != "description")
     for name, text in described("data"):
         offer = OFFERS.get(name)
         own = "yours" if name in SOURCES and "path" in schema(SOURCES[name]) else "built in"
-        there = own if offer is None else "here" if offer.here() else f"download, {offer.megabytes:,} MB"
-        table.add_row(name, text, there, offer.licence if offer else "")
+        where = own if offer is None else "here" if offer.here() else f"download, {offer.megabytes:,} MB"
+        table.add_row(name, text, where, offer.licence if offer else "")
     return table
 
 
-def data_table(images: Images, file: Path) -> Table:
-    """What a data set holds; a grid of its images goes into a file."""
+def data_table(dataset: Dataset, file: Path) -> Table:
+    """Return the contents of a data set, and draw a grid of its items into a file."""
     from genlab.data import summary
 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        summary.picture(images).save(file)
+        summary.picture(dataset).save(file)
     except (OSError, ValueError) as error:
         raise ConfigError(f"The grid cannot be written to {file}: {error}") from None
     table = Table(show_header=False)
-    for name, value in summary.described(images):
+    for name, value in summary.described(dataset):
         table.add_row(name, Text(value))
     return table

@@ -1,4 +1,4 @@
-"""Every figure of every run as a plot."""
+"""Draws every metric of every run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from genlab.comparison.panels import BEST, DOTS, HEAD, LETTER, POINT, dress, pan
 if TYPE_CHECKING:
     from genlab.comparison.panels import Axes, Chart
 
-_FLOOR = "#777777"
+_BASELINE = "#777777"
 _ACROSS, _DOWN, _TALLEST = 4, 6, 6000 // DOTS
 
 
 class _Labels:
-    """What stands beside a panel: the runs, of many of them each in fewer lines, which are smaller and closer."""
+    """The names of the runs beside a panel; many runs get fewer and smaller lines each."""
 
     def __init__(self, comparison: Comparison) -> None:
         few = len(comparison.rows) <= 12
@@ -32,13 +32,13 @@ class _Labels:
 
     @property
     def places(self) -> list[float]:
-        """The middle of each, from the top down, in lines."""
+        """The middle of each label, from the top down, in lines."""
         tops = [sum(self.heights[:number]) for number in range(len(self.heights))]
         return [-(top + height / 2) for top, height in zip(tops, self.heights, strict=True)]
 
 
-def figures(comparison: Comparison) -> Chart | None:
-    """A panel a figure, with a point and its spread for each run, and dashed what real data gets."""
+def metrics(comparison: Comparison) -> Chart | None:
+    """Draw a panel for each metric: a point and its std for each run, and the baseline as a dashed line."""
     names, labels = panelled(comparison), _Labels(comparison)
     if not names:
         return None
@@ -47,7 +47,7 @@ def figures(comparison: Comparison) -> Chart | None:
     places = labels.places
     for number, name in enumerate(names):
         panel = grid[number // across][number % across]
-        _draw_figure(panel, comparison, name, places)
+        _draw_metric(panel, comparison, name, places)
         panel.set_yticks(places, labels.texts if number % across == 0 else [""] * len(places))
         panel.tick_params(axis="y", labelsize=labels.size)
     for panel in [panel for row in grid for panel in row][len(names) :]:
@@ -56,28 +56,31 @@ def figures(comparison: Comparison) -> Chart | None:
 
 
 def panelled(comparison: Comparison) -> list[str]:
-    """The figures that several runs have; of more than a sheet holds the evaluated first, then what most have."""
-    held = Counter(name for row in comparison.rows for name in row.figures)
+    """Return the metrics that get a panel: those that several runs have.
+
+    If there are too many for the sheet, metrics of evaluations come first, then those that most runs have.
+    """
+    held = Counter(name for row in comparison.rows for name in row.metrics)
     evaluated = {name for row in comparison.rows for name in row.measured.parts}
-    shared = [name for name in comparison.figures if held[name] > 1 or len(comparison.rows) == 1]
+    shared = [name for name in comparison.metrics if held[name] > 1 or len(comparison.rows) == 1]
     first = sorted(shared, key=lambda name: (name not in evaluated, -held[name]))
     down = int(_TALLEST / (_Labels(comparison).tall + HEAD))
     chosen = first[: _ACROSS * max(1, min(_DOWN, down))]
     return [name for name in shared if name in chosen]
 
 
-def _draw_figure(panel: Axes, comparison: Comparison, name: str, places: Sequence[float]) -> None:
+def _draw_metric(panel: Axes, comparison: Comparison, name: str, places: Sequence[float]) -> None:
     best, values = comparison.best(name), list[float]()
     for row, place in zip(comparison.rows, places, strict=True):
-        if name not in row.figures:
+        if name not in row.metrics:
             continue
-        figure = row.figures[name]
-        colour = BEST if figure.mean == best else POINT
-        panel.errorbar(figure.mean, place, xerr=figure.spread, fmt="o", color=colour, markersize=4, capsize=2)
-        values.append(figure.mean)
-        if figure.floor is not None:
-            panel.vlines(figure.floor, place - 0.7, place + 0.7, colors=_FLOOR, linestyles="dashed", linewidth=1)
-            values.append(figure.floor)
+        metric = row.metrics[name]
+        colour = BEST if metric.mean == best else POINT
+        panel.errorbar(metric.mean, place, xerr=metric.std, fmt="o", color=colour, markersize=4, capsize=2)
+        values.append(metric.mean)
+        if metric.baseline is not None:
+            panel.vlines(metric.baseline, place - 0.7, place + 0.7, colors=_BASELINE, linestyles="dashed", linewidth=1)
+            values.append(metric.baseline)
     panel.set_ylim(places[-1] - 1, places[0] + 1)
     scale(panel, "x", values)
     panel.grid(axis="y", color="#eeeeee")

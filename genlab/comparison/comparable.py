@@ -1,55 +1,57 @@
-"""Which figures of several runs cannot be held against each other, because they were measured in different ways."""
+"""Finds metrics that do not compare because the runs measured them in different ways."""
 
 from collections.abc import Mapping, Sequence
 
-from genlab.comparison.measured import Aspect, Measured
+from genlab.comparison.measured import DATA, MODELLED, Aspect, Measured
 
 _WORDS = {
-    "samples": "how many samples were measured",
-    "images": "how many images were measured",
-    "importance_samples": "the samples of the bound",
-    "seeds": "the seeds",
+    "samples": "the number of samples",
+    "items": "the number of items",
+    "importance_samples": "the number of samples of the bound",
     "features_digest": "the weights of the features",
-    "number of images in it": "the number of images in the split",
+    "number of items in it": "the number of items in the split",
+    MODELLED: "the data",
 }
 
 Difference = dict[str, dict[str, list[str]]]
-"""Each aspect that is not the same everywhere, with its values and whose they are."""
+"""Each aspect that differs, with its values and the runs that have them."""
 
 
 def mixed(measured: Mapping[str, Measured]) -> frozenset[str]:
-    """The figures that some runs got by other data or another protocol than others."""
+    """Return the metrics that some runs measured on other data or by another protocol."""
     return frozenset(name for name in _names(measured) if _difference(name, measured))
 
 
 def sentences(measured: Mapping[str, Measured]) -> list[str]:
-    """Which figures do not compare and why, those with the same reason together."""
-    alike: dict[str, tuple[list[str], Difference]] = {}
+    """Return a sentence for each reason why metrics do not compare, with all metrics that it holds for."""
+    groups: dict[str, tuple[list[str], Difference]] = {}
     for name in _names(measured):
         if difference := _difference(name, measured):
-            # Not every run has every figure: the same values are the same reason.
+            # Not every run has every metric: the same values are the same reason.
             same = str({aspect: list(values) for aspect, values in difference.items()})
-            names, reason = alike.setdefault(same, ([], difference))
+            names, reason = groups.setdefault(same, ([], difference))
             names.append(name)
             for aspect, values in difference.items():
                 for value, runs in values.items():
                     known = reason[aspect][value]
                     known += [run for run in runs if run not in known]
-    said = [f"Not comparable: {', '.join(names)}. {_reason(reason)}" for names, reason in alike.values()]
-    return [*said, *_other_versions(measured)]
+    notes = [f"Not comparable: {', '.join(names)}. {_reason(reason)}" for names, reason in groups.values()]
+    return [*notes, *_other_versions(measured)]
 
 
 def _names(measured: Mapping[str, Measured]) -> list[str]:
-    return list(dict.fromkeys(name for found in measured.values() for name in found.figures))
+    return list(dict.fromkeys(name for found in measured.values() for name in found.metrics))
 
 
 def _difference(name: str, measured: Mapping[str, Measured]) -> Difference:
-    ways = {run: found.aspects[name] for run, found in measured.items() if name in found.figures}
+    ways = {run: found.aspects[name] for run, found in measured.items() if name in found.metrics}
+    # Labels are part of the data only for metrics that read them.
+    ignored = MODELLED if any(name in found.labelled for found in measured.values()) else DATA
     found: Difference = {}
-    for aspect in dict.fromkeys(aspect for way in ways.values() for aspect in way):
+    for aspect in dict.fromkeys(aspect for way in ways.values() for aspect in way if aspect != ignored):
         values: dict[Aspect, list[str]] = {}
         for run, way in ways.items():
-            values.setdefault(way.get(aspect, Aspect("", "not said")), []).append(run)
+            values.setdefault(way.get(aspect, Aspect("", "not known")), []).append(run)
         if len(values) > 1:
             found[aspect] = {value.shown: runs for value, runs in values.items()}
     return found
@@ -68,12 +70,12 @@ def _listed(runs: Sequence[str], most: int = 3) -> str:
 
 
 def _other_versions(measured: Mapping[str, Measured]) -> list[str]:
-    """The figures stand, but not to the last digit."""
+    """Return a note if library versions differ, which changes metrics only in the last digits."""
     used: dict[str, set[str]] = {}
     for found in measured.values():
         for library, version in found.versions.items():
             used.setdefault(library, set()).add(version)
     other = [f"{library} ({', '.join(sorted(found))})" for library, found in used.items() if len(found) > 1]
-    return (
-        [f"Measured by different versions of {', '.join(other)}; the last digits may be due to that."] if other else []
-    )
+    if not other:
+        return []
+    return [f"Measured with different versions of {', '.join(other)}; the last digits may differ for that reason."]

@@ -1,4 +1,4 @@
-"""Runs beside each other: what their folders say as a table, and in a folder of its own as files and pictures."""
+"""Compares runs: prints the settings that differ, the metrics and the costs, and writes files and pictures."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -9,19 +9,20 @@ from typing import BinaryIO
 from rich.console import Console
 
 from genlab.comparison import chart, effects, files, panels, samples
-from genlab.comparison import table as comparison_tables
 from genlab.comparison.comparison import Comparison, compared
-from genlab.comparison.differing import Asked
+from genlab.comparison.differing import RunSettings
+from genlab.comparison.table import tables, width_of
 from genlab.config import compose as config
+from genlab.config.schema import PARTS, Plain, flatten
 from genlab.config.trust import Trust
-from genlab.contract import Model
 from genlab.registry import ConfigError
 from genlab.runs import open as open_run
-from genlab.runs.fresh import refuse_unwritable, write_fresh
+from genlab.runs.open import Opened
+from genlab.runs.results import refuse_unwritable, write_fresh
 from genlab.runs.run import OUTPUTS, Run, dated, meant
 
-TABLE, FIGURES = "table.csv", "figures.png"
-AS_TEXT = {"csv": files.as_csv, "json": files.as_json}
+TABLE, CHART = "table.csv", "metrics.png"
+FORMATS = {"csv": files.as_csv, "json": files.as_json}
 
 
 def compare(
@@ -29,93 +30,91 @@ def compare(
     *,
     checkpoint: str,
     by: str | None,
-    figures: Sequence[str],
+    metrics: Sequence[str],
     out: Path | None,
     form: str,
     trust: Trust,
 ) -> None:
-    """Print the comparison of these runs, and write it into a new folder or beside what is in `out`."""
+    """Print the comparison of these runs, and write its files into `out` or into a new folder."""
     if out:
         refuse_unwritable(out)
-    comparison = compared(meant(names), _asked, checkpoint)
+    comparison = compared(meant(names), run_settings, checkpoint)
     comparison = comparison.sorted(by) if by else comparison
-    comparison = comparison.only(figures) if figures else comparison
-    if form in AS_TEXT:
-        print(AS_TEXT[form](comparison), end="")
+    comparison = comparison.only(metrics) if metrics else comparison
+    if form in FORMATS:
+        print(FORMATS[form](comparison), end="")
     else:
-        _show(comparison)
-    # What is read by a program has nothing else in it.
-    aside = sys.stderr if form in AS_TEXT else sys.stdout
+        _print_tables(comparison)
+    # CSV and JSON are read by programs, so nothing else goes to their stream.
+    stream = sys.stderr if form in FORMATS else sys.stdout
     for note in comparison.notes:
-        print(note, file=aside)
+        print(note, file=stream)
     folder = out or dated(OUTPUTS / "comparisons")
     written, left_out = _write(comparison, folder, trust)
     for note in left_out:
-        print(note, file=aside)
-    print(f"In {folder}: {', '.join(path.name for path in written)}", file=aside)
+        print(note, file=stream)
+    print(f"In {folder}: {', '.join(path.name for path in written)}", file=stream)
 
 
-def _show(comparison: Comparison) -> None:
-    """In a terminal what fits it; on a pipe one table, of which no line is folded."""
+def run_settings(run: Run) -> RunSettings:
+    """Return the settings in a run's config, and those that its recipes alone would give."""
+    settings = flatten(config.load(run.path / "config.yaml").plain)
+    parts = [f"model.{part}" for part in PARTS if f"model.{part}.name" in settings]
+    subject = tuple(f"{key}={settings[f'{key}.name']}" for key in ("model", "data"))
+    usual = _recipe(subject)
+    chosen = _recipe((*subject, *(f"{key.replace('.', '/')}={settings[f'{key}.name']}" for key in parts)))
+    names = {f"{key}.name": usual[f"{key}.name"] for key in parts if f"{key}.name" in usual}
+    return RunSettings(settings, chosen | names)
+
+
+def undrawn(comparison: Comparison, most: int = 12) -> list[str]:
+    """Return a sentence that names the metrics without a panel, if there are any."""
+    drawn = chart.panelled(comparison)
+    rest = [name for name in comparison.metrics if name not in drawn]
+    if not rest:
+        return []
+    named = ", ".join(rest[:most]) + (f" and {len(rest) - most} more" if len(rest) > most else "")
+    return [f"{CHART} leaves out metrics of a single run and those without room; {TABLE} has them: {named}."]
+
+
+def _print_tables(comparison: Comparison) -> None:
+    """Print tables that fit the terminal; on a pipe print one table whose lines are not folded."""
     console = Console()
     width = console.width if sys.stdout.isatty() else None
-    for table in comparison_tables.tables(comparison, width):
-        wide = console if width else Console(width=max(console.width, comparison_tables.width_of(table)))
+    for table in tables(comparison, width):
+        wide = console if width else Console(width=max(console.width, width_of(table)))
         wide.print(table)
 
 
-def _asked(run: Run) -> Asked:
-    """What the run's config says, and what its recipes would say without anything else."""
-    settings = config.flatten(config.load(run.path / "config.yaml").plain)
-    parts = [f"model.{part}" for part in config.PARTS if f"model.{part}.name" in settings]
-    subject = tuple(f"{key}={settings[f'{key}.name']}" for key in ("model", "data"))
-    usual = _recipe(subject)
-    chosen = _recipe((*subject, *(f"{key}={settings[f'{key}.name']}" for key in parts)))
-    return Asked(settings, chosen | {f"{key}.name": usual[f"{key}.name"] for key in parts if f"{key}.name" in usual})
-
-
 @cache
-def _recipe(names: tuple[str, ...]) -> config.Plain:
-    """The settings that these names give; none where the recipes are not here, such as a plugin's."""
+def _recipe(names: tuple[str, ...]) -> Plain:
+    """Return the settings that these names give; none if a recipe is not here, such as that of a plugin."""
     try:
-        return config.flatten(config.compose(names).plain)
+        return flatten(config.compose(names).plain)
     except ConfigError:
         return {}
 
 
 def _write(comparison: Comparison, folder: Path, trust: Trust) -> tuple[list[Path], list[str]]:
-    """The files that were written, and what there is to say of what they leave out."""
-    opened = _best if comparison.checkpoint == "best" else open_run.open_model
+    """Write the files, and return their paths and sentences about what they leave out."""
+    opened = _open_best if comparison.checkpoint == "best" else _open_last
     sampled, left_out = samples.drawn(comparison.rows, partial(opened, trust=trust))
     writers: dict[str, Callable[[BinaryIO], None] | None] = {
-        TABLE: _text(files.as_csv(comparison)),
-        "table.json": _text(files.as_json(comparison)),
-        FIGURES: panels.written(chart.figures(comparison)),
+        TABLE: files.as_writer(files.as_csv(comparison)),
+        "table.json": files.as_writer(files.as_json(comparison)),
+        CHART: panels.written(chart.metrics(comparison)),
         "effects.png": panels.written(effects.effects(comparison)),
-        "samples.png": samples.written(sampled),
+        **samples.files(sampled),
     }
     written = [write_fresh(folder / name, write).path for name, write in writers.items() if write]
-    return written, [*left_out, *_undrawn(comparison)]
+    return written, [*left_out, *undrawn(comparison)]
 
 
-def _undrawn(comparison: Comparison, most: int = 12) -> list[str]:
-    """Which figures have no panel, if any."""
-    drawn = chart.panelled(comparison)
-    rest = [name for name in comparison.figures if name not in drawn]
-    if not rest:
-        return []
-    named = ", ".join(rest[:most]) + (f" and {len(rest) - most} more" if len(rest) > most else "")
-    return [f"{FIGURES} leaves out what a single run has, or is more than it holds; {TABLE} has it: {named}."]
+def _open_last(run: Run, trust: Trust) -> Opened:
+    return open_run.open_checkpoint(run, trust=trust)
 
 
-def _best(run: Run, trust: Trust) -> Model:
-    """The model of the best checkpoint; where none was kept the last stands, as in the table."""
+def _open_best(run: Run, trust: Trust) -> Opened:
+    """Open the best checkpoint, or the last if the run keeps no best one, as the table does."""
     last, best = open_run.open_both(run, trust)
-    return (best or last).model
-
-
-def _text(text: str) -> Callable[[BinaryIO], None]:
-    def write(file: BinaryIO) -> None:
-        file.write(text.encode())
-
-    return write
+    return best or last

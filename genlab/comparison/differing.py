@@ -1,4 +1,4 @@
-"""Which settings differ between runs, leaving out what only follows from the names that were chosen."""
+"""Finds the settings that differ between runs, without those that follow from the chosen recipes."""
 
 import json
 from collections import Counter
@@ -7,57 +7,85 @@ from typing import Any, NamedTuple
 
 Settings = Mapping[str, Any]
 
-_UNTOLD = ("run", "device", "plugins")
+_NEVER_SHOWN = ("run", "device", "plugins")
 _FIRST, _LAST = ("model", "data"), ("seed",)
-# What only says what is looked at, shown or kept along the way, and where the images lie.
-_ASIDE = (
+# These settings change what is logged, measured or kept during training, not what is learnt.
+_WITHOUT_EFFECT = (
     *("model.best", "data.residence"),
     *(f"trainer.{name}" for name in ("evaluate", "validate_every", "checkpoint_every", "log_every", "keep")),
 )
-_SUBJECTS = ("model.name", "data.name")
+_NAMES = ("model.name", "data.name")
+# These settings of a model change how well it does, but not what its loss means.
+_SIZES = (
+    *("model.name", "model.network", "model.optimizers.", "model.batch_size", "model.best"),
+    *("model.latent_dim", "model.width", "model.blocks"),
+)
 
 
-class Asked(NamedTuple):
-    """What a run was asked for, by dotted keys, and what the recipes of its names say by themselves."""
+class RunSettings(NamedTuple):
+    """The settings of a run by dotted keys, and those that its recipes alone would give."""
 
     settings: Settings
     recipe: Settings
 
 
-def differing(asked: Sequence[Asked]) -> list[str]:
-    """The dotted keys that differ and were chosen: names first, last the seed and what nothing is learnt from."""
-    keys = dict.fromkeys(key for one in asked for key in one.settings if key not in _UNTOLD)
-    found = [_short(key) for key in keys if _differs(key, asked) and (key in _SUBJECTS or _chosen(key, asked))]
-    middle = [key for key in found if key not in (*_FIRST, *_LAST, *_ASIDE)]
-    first, last, aside = ([key for key in some if key in found] for some in (_FIRST, _LAST, _ASIDE))
-    return [*first, *middle, *last, *aside]
+def differing(runs: Sequence[RunSettings]) -> list[str]:
+    """Return the dotted keys that differ and were chosen: names first, the seed and settings without effect last."""
+    keys = dict.fromkeys(key for run in runs for key in run.settings if key not in _NEVER_SHOWN)
+    found = [_short(key) for key in keys if _differs(key, runs) and (key in _NAMES or _chosen(key, runs))]
+    middle = [key for key in found if key not in (*_FIRST, *_LAST, *_WITHOUT_EFFECT)]
+    first, last, idle = ([key for key in keys if key in found] for keys in (_FIRST, _LAST, _WITHOUT_EFFECT))
+    return [*first, *middle, *last, *idle]
 
 
-def teaching(keys: Sequence[str]) -> list[str]:
-    """Those of the settings that may change what is learnt."""
-    return [key for key in keys if key not in _ASIDE]
+def with_effect(keys: Sequence[str]) -> list[str]:
+    """Return the settings that may change what is learnt."""
+    return [key for key in keys if key not in _WITHOUT_EFFECT]
+
+
+def objective(settings: Settings) -> dict[str, str]:
+    """Return the settings that decide what a model's own loss means: its class, and the settings of its loss."""
+    found = {key: text(value) for key, value in settings.items() if key.startswith("model.")}
+    chosen = {key: value for key, value in found.items() if not key.startswith(_SIZES)}
+    return {"model.class": found["model.name"], **chosen} if "model.name" in found else chosen
+
+
+def objectives(runs: Sequence[RunSettings], keys: Sequence[str]) -> list[str]:
+    """Return the settings by which the runs' own losses differ in meaning, none if all losses mean the same.
+
+    Of `keys`, which are those that differ and were chosen, the fitting ones are named.
+    """
+    known = [objective(run.settings) for run in runs if run.settings]
+    names = dict.fromkeys(key for one in known for key in one)
+    changed = [name for name in names if len({one.get(name) for one in known}) > 1]
+    if not changed:
+        return []
+    return [key for key in keys if key == "model" or key in map(_short, changed)] or changed
 
 
 def values(settings: Settings, keys: Sequence[str]) -> dict[str, Any]:
-    """The settings of these keys that a run has."""
+    """Return the settings of these keys that a run has."""
     short = {_short(key): value for key, value in settings.items()}
     return {key: short[key] for key in keys if key in short}
 
 
 def labels(rows: Sequence[Settings], names: Sequence[str], longest: int = 60) -> list[str]:
-    """Each run by what differs, such as `vae, beta 4, seed 1`; by its name where that is too long or not its own."""
-    keys = _keys(rows)
-    keys = teaching(keys) or keys
+    """Describe each run by what differs, such as `vae, beta 4, seed 1`.
+
+    A run gets its name instead if the text is too long, and its name besides if another run has the same text.
+    """
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    keys = with_effect(keys) or keys
     last = Counter(key.rpartition(".")[2] for key in keys)
-    told = [", ".join(_told(key, row[key], last) for key in keys if key in row) for row in rows]
-    counts = Counter(told)
-    if any(len(text) > longest or not text for text in told):
+    texts = [", ".join(_described(key, row[key], last) for key in keys if key in row) for row in rows]
+    counts = Counter(texts)
+    if any(len(text) > longest or not text for text in texts):
         return list(names)
-    return [f"{text} ({name})" if counts[text] > 1 else text for text, name in zip(told, names, strict=True)]
+    return [f"{text} ({name})" if counts[text] > 1 else text for text, name in zip(texts, names, strict=True)]
 
 
 def text(value: Any) -> str:
-    """A value as one types it."""
+    """Format a value as one types it."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -66,24 +94,20 @@ def text(value: Any) -> str:
 
 
 def entangled(rows: Sequence[Settings], keys: Sequence[str]) -> list[list[str]]:
-    """The settings that may have an effect, each beside those that always change together with it."""
+    """Group the settings that may have an effect: those of a group always change together."""
     together: dict[tuple[int, ...], list[str]] = {}
-    for key in teaching(keys):
+    for key in with_effect(keys):
         if key not in _LAST:
-            together.setdefault(_alike([text(row.get(key)) for row in rows]), []).append(key)
+            together.setdefault(_pattern([text(row.get(key)) for row in rows]), []).append(key)
     return list(together.values())
 
 
-def _alike(texts: Sequence[str]) -> tuple[int, ...]:
-    """Which rows have the same value, as the first row that has it."""
+def _pattern(texts: Sequence[str]) -> tuple[int, ...]:
+    """Return for each row the first row that has the same value."""
     return tuple(texts.index(value) for value in texts)
 
 
-def _keys(rows: Sequence[Settings]) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for key in row))
-
-
-def _told(key: str, value: Any, last: Counter[str]) -> str:
+def _described(key: str, value: Any, last: Counter[str]) -> str:
     name = key.rpartition(".")[2]
     if key in _FIRST or key == "model.network":
         return text(value)
@@ -98,25 +122,25 @@ def _is_name(key: str) -> bool:
     return key.endswith(".name")
 
 
-def _differs(key: str, asked: Sequence[Asked]) -> bool:
-    return len({text(one.settings[key]) for one in asked if key in one.settings}) > 1
+def _differs(key: str, runs: Sequence[RunSettings]) -> bool:
+    return len({text(run.settings[key]) for run in runs if key in run.settings}) > 1
 
 
-def _chosen(key: str, asked: Sequence[Asked]) -> bool:
-    """Whether it differs among runs of the same names, or somewhere from what the names alone give."""
-    groups: dict[str, list[Asked]] = {}
-    for one in asked:
-        # What a network is called follows from the model; what it is like, from its own name too.
-        telling = (name for name in one.settings if name in _SUBJECTS or (_is_name(name) and not _is_name(key)))
-        names = {name: one.settings[name] for name in telling}
-        groups.setdefault(json.dumps(names, sort_keys=True), []).append(one)
-    return any(_differs(key, group) for group in groups.values()) or any(_deviates(key, one) for one in asked)
+def _chosen(key: str, runs: Sequence[RunSettings]) -> bool:
+    """Return True if a setting differs between runs of the same recipes, or from the recipe of some run."""
+    groups: dict[str, list[RunSettings]] = {}
+    for run in runs:
+        # The name of a network follows from the model; the network's other settings follow from its own name, too.
+        deciding = (name for name in run.settings if name in _NAMES or (_is_name(name) and not _is_name(key)))
+        names = {name: run.settings[name] for name in deciding}
+        groups.setdefault(json.dumps(names, sort_keys=True), []).append(run)
+    return any(_differs(key, group) for group in groups.values()) or any(_deviates(key, run) for run in runs)
 
 
-def _deviates(key: str, one: Asked) -> bool:
-    if key not in one.settings:
+def _deviates(key: str, run: RunSettings) -> bool:
+    if key not in run.settings:
         return False
-    if key not in one.recipe:
-        # Of a recipe that is not known the settings are taken for what it says.
+    if key not in run.recipe:
+        # If a recipe is not known, its settings count as the recipe's own.
         return not key.startswith(("model.", "data."))
-    return text(one.settings[key]) != text(one.recipe[key])
+    return text(run.settings[key]) != text(run.recipe[key])

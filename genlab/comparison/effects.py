@@ -1,4 +1,4 @@
-"""How each setting moves the main figures, as a plot."""
+"""Draws the effect of each setting on the main metrics."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from genlab.comparison.panels import Axes, Chart
 
 _LEVEL = 6
-"""Names of values that have room beside each other when they lie rather than stand."""
+"""The most names of values that are tilted only slightly."""
 _LEAST = 3
-"""Runs without which there is no effect to be seen."""
+"""The least number of runs for which an effect is drawn."""
 
 
 def effects(comparison: Comparison) -> Chart | None:
-    """A panel for each setting and main figure, with all runs and their means; of settings that change together one."""
+    """Draw a panel for each setting and main metric: all runs, and their means.
+
+    Settings that change together share a panel.
+    """
     main = _main(comparison)
     pairs = {_title(group): (group[0], _moved(comparison, group[0], main)) for group in comparison.groups}
     pairs = {title: pair for title, pair in pairs.items() if pair[1]}
@@ -43,21 +46,21 @@ def effects(comparison: Comparison) -> Chart | None:
 
 
 def _title(group: Sequence[str], most: int = 3) -> str:
-    """The first of them, and below it those that its effect is not told from."""
+    """Return the first setting, and below it those that change together with it."""
     first, *rest = group
     named = ", ".join(rest[:most]) + (f" and {len(rest) - most} more" if len(rest) > most else "")
     return "\n".join([first, *textwrap.wrap(f"with {named}" if rest else "", 40)])
 
 
 def _moved(comparison: Comparison, setting: str, names: Sequence[str]) -> list[str]:
-    """The figures that enough runs have at more than one value of the setting."""
+    """Return the metrics that enough runs have at more than one value of the setting."""
     points = {name: _points(comparison, setting, name) for name in names}
     return [name for name in names if len(points[name]) > 1 and sum(map(len, points[name].values())) >= _LEAST]
 
 
 def _main(comparison: Comparison, most: int = 6) -> list[str]:
-    """Of each measure the first figure that has a direction; without any, the loss of the run's own training."""
-    known = [name for name in comparison.figures if direction(name) and name not in comparison.mixed]
+    """Return the first metric of each part that has a better direction; else the loss of the run's own training."""
+    known = [name for name in comparison.metrics if direction(name) and name not in comparison.mixed]
     parts: dict[str, str] = {}
     for name in known:
         part = next((row.measured.parts[name] for row in comparison.rows if name in row.measured.parts), None)
@@ -67,11 +70,11 @@ def _main(comparison: Comparison, most: int = 6) -> list[str]:
 
 
 def _points(comparison: Comparison, setting: str, name: str) -> dict[str, list[float]]:
-    """The means of all runs by the value of the setting, as a text."""
+    """Return the means of all runs by the value of the setting, as text."""
     found: dict[str, list[float]] = {}
     for row in comparison.rows:
-        if setting in row.settings and name in row.figures:
-            found.setdefault(text(row.settings[setting]), []).append(row.figures[name].mean)
+        if setting in row.settings and name in row.metrics:
+            found.setdefault(text(row.settings[setting]), []).append(row.metrics[name].mean)
     return found
 
 
@@ -82,7 +85,7 @@ def _draw_effect(panel: Axes, comparison: Comparison, setting: str, name: str) -
     order = sorted(points, key=lambda value: places[value])
     for value, means in points.items():
         panel.plot([places[value]] * len(means), means, "o", color=POINT, alpha=0.45, markersize=4)
-    # Between names there is nothing, so no line leads from one to the next.
+    # Names have no order, so no line joins them.
     line = (
         {"linestyle": "-"}
         if numbers
@@ -104,18 +107,18 @@ def _draw_effect(panel: Axes, comparison: Comparison, setting: str, name: str) -
 
 
 def _tilted(comparison: Comparison, setting: str) -> bool:
-    """Whether the names of the values take more room than there is below a panel."""
+    """Return True if the names of the values are too long for the room below a panel."""
     values = {_cut(text(row.settings[setting])) for row in comparison.rows if setting in row.settings}
     return not _as_numbers(comparison, setting) and sum(len(value) + 3 for value in values) * LETTER > 1.2 * PANEL
 
 
 def _cut(value: str, most: int = 16) -> str:
-    """The end of a long value, by which paths differ."""
+    """Return the end of a long value, because paths differ at their ends."""
     return value if len(value) <= most else f"...{value[3 - most :]}"
 
 
 def _at_values(panel: Axes, places: dict[str, float]) -> None:
-    """Ticks where the values are that were tried, if they are few and apart."""
+    """Put ticks at the values of the runs, if they are few and far apart."""
     wide = spans(list(places.values()))
     if wide:
         panel.set_xscale("log")
@@ -131,7 +134,7 @@ def _apart(values: Sequence[float], least: float = 0.12) -> bool:
 
 
 def _as_numbers(comparison: Comparison, setting: str) -> dict[str, float]:
-    """The values as numbers, where all of them are."""
+    """Return the values as numbers, or nothing if some are not numbers."""
     values = [row.settings[setting] for row in comparison.rows if setting in row.settings]
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
         return {}

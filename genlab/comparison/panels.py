@@ -1,4 +1,4 @@
-"""Panels of one size on one sheet, of one look."""
+"""Panels of the same size and style on one sheet."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     Chart = matplotlib.figure.Figure
 
 POINT, BEST = "#3b6ea5", "#d1661b"
-# In inches: a character of 8 points, a panel, and what its title and its ticks take.
+# In inches: a character of 8 points, a panel, and its title and ticks together.
 LETTER, PANEL, HEAD = 0.072, 2.5, 0.85
 DOTS = 110
-"""In an inch."""
+"""Dots per inch."""
 _GAP = 0.35
 _WIDE = 100
-"""Values that span more times than this are drawn on a logarithmic axis."""
+"""The axis is logarithmic if the largest value is more than this many times the smallest."""
 
 
 def written(chart: Chart | None) -> Callable[[BinaryIO], None] | None:
-    """What writes it as a PNG, if there is one."""
+    """Return a function that writes the chart as a PNG, or None if there is no chart."""
     return (lambda file: chart.savefig(file, format="png")) if chart else None
 
 
 def panels(
     down: int, across: int, *, left: float, height: float, gap: float = _GAP, foot: float = 0.0
 ) -> tuple[Chart, Any]:
-    """Panels of one size, with room on the left of the first and between them, in inches."""
+    """Make a grid of panels, with room on the left of the first and between them, in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -44,7 +44,7 @@ def panels(
     chart = Figure(figsize=(wide, tall), dpi=DOTS)
     FigureCanvasAgg(chart)
     sides = {"left": left / wide, "right": 1 - 0.25 / wide}
-    # Above a panel is its title, below it are its ticks.
+    # The title of a panel needs room above it, the ticks below it.
     edges = {"top": 1 - 0.5 / tall, "bottom": (HEAD - 0.5 + foot) / tall}
     spaces = {"wspace": gap / PANEL, "hspace": (each - height) / height}
     grid = chart.subplots(down, across, squeeze=False, gridspec_kw={**sides, **edges, **spaces})
@@ -52,24 +52,24 @@ def panels(
 
 
 def dress(panel: Axes, comparison: Comparison, name: str) -> None:
-    """Name the figure and which way it is better."""
+    """Write the name of the metric and its better direction above a panel."""
     way = direction(name)
     below = f"{way} is better" if way else ""
     if name in comparison.mixed | comparison.doubtful:
         below = "not comparable" if name in comparison.mixed else "may not compare"
-    panel.set_title(f"{_short(name)}\n{below}", fontsize=8.5)
+    panel.set_title(f"{_wrapped(name)}\n{below}", fontsize=8.5)
     panel.tick_params(labelsize=8)
     panel.set_axisbelow(True)
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)
 
 
-def _short(name: str) -> str:
+def _wrapped(name: str) -> str:
     return "\n".join(textwrap.wrap(name, 34))
 
 
 def scale(panel: Axes, which: str, values: Sequence[float]) -> None:
-    """A logarithmic axis where the values span much, and few ticks that say whole numbers."""
+    """Choose a linear or logarithmic axis, with few ticks and whole numbers."""
     from matplotlib.ticker import LogFormatterMathtext, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
     axis = panel.xaxis if which == "x" else panel.yaxis
@@ -84,4 +84,5 @@ def scale(panel: Axes, which: str, values: Sequence[float]) -> None:
 
 
 def spans(values: Sequence[float]) -> bool:
+    """Return True if the values need a logarithmic axis."""
     return bool(values) and min(values) > 0 and max(values) / min(values) > _WIDE

@@ -1,4 +1,4 @@
-"""What several models make of the same noise, side by side."""
+"""Samples of several models from the same noise, side by side."""
 
 from collections.abc import Callable, Sequence
 from typing import BinaryIO, NamedTuple
@@ -8,48 +8,69 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from genlab.comparison.comparison import Row
-from genlab.contract import Model, Samples
-from genlab.kinds.density import density
+from genlab.comparison.files import as_writer
+from genlab.contract import Batch, Samples, conditions
+from genlab.kinds import Exhibit, Kind, Points
+from genlab.kinds import Row as Captioned
+from genlab.kinds.points import density
 from genlab.randomness import generator
 from genlab.registry import ConfigError
+from genlab.runs.open import Opened
 from genlab.runs.run import Run
 
-ROWS, COLUMNS, POINTS = 4, 8, 4096
-# In pixels: the side of a cell at which images are enlarged to, and that of the largest.
-_CELL, _LARGEST, _PLOT = 40, 96, 256
-_GAP, _BETWEEN, _LINE, _WIDEST = 2, 16, 16, 1800
+COUNT, COLUMNS, POINTS = 32, 8, 4096
+# In pixels: the largest tile, the side of a plot, and the widest sheet.
+_LARGEST, _PLOT, _WIDEST = 800, 256, 1800
+_BETWEEN, _LINE = 16, 16
 _INK, _EDGE, _GROUND = (30, 30, 30), (200, 200, 200), (255, 255, 255)
 
 
 class Panel(NamedTuple):
-    """What one run made."""
+    """The samples of one run."""
 
     label: str
+    kind: Kind
     samples: Tensor
-    """Images in the order of their grid, or points."""
 
 
-def drawn(rows: Sequence[Row], open_model: Callable[[Run], Model]) -> tuple[list[Panel], list[str]]:
-    """The samples of all that can make some, and a sentence for each of them whose model cannot be opened."""
+def drawn(rows: Sequence[Row], open_run: Callable[[Run], Opened]) -> tuple[list[Panel], list[str]]:
+    """Draw samples of all models that can sample; return a sentence for each model that cannot be opened."""
     panels, left_out = [], []
     for row in rows:
         abilities = row.run.facts.get("abilities")
         if abilities is not None and "sample" not in abilities:
             continue
         try:
-            model = open_model(row.run)
+            opened = open_run(row.run)
         except (ConfigError, OSError) as error:
             left_out.append(f"There are no samples of {row.name}: {error}")
             continue
-        if isinstance(model, Samples):
-            panels.append(Panel(row.label, _sampled(model)))
+        if isinstance(opened.model, Samples):
+            kind = opened.kinds["x"]
+            count = POINTS if isinstance(kind, Points) else COUNT
+            panels.append(Panel(row.label, kind, _sampled(opened.model, count)))
     return panels, left_out
 
 
-def sheet(panels: Sequence[Panel]) -> Image.Image:
-    """Each grid below the name of its run, as many in a line as are read well."""
-    points = [panel.samples.flatten(1) for panel in panels if panel.samples.shape[2] == 1]
-    tiles = [(panel.label, _plot(panel, points) if panel.samples.shape[2] == 1 else _grid(panel)) for panel in panels]
+def files(panels: Sequence[Panel]) -> dict[str, Callable[[BinaryIO], None]]:
+    """Return a function that writes each file: a PNG of the samples that can be seen, and a text of those read."""
+    tiles, texts = list[tuple[str, Image.Image]](), list[str]()
+    for panel in panels:
+        exhibit = _exhibit(panel, panels)
+        if exhibit.picture:
+            tiles.append((panel.label, exhibit.picture))
+        if exhibit.text:
+            texts.append(f"{panel.label}:\n{exhibit.text}")
+    written: dict[str, Callable[[BinaryIO], None]] = {}
+    if tiles:
+        written["samples.png"] = lambda file: sheet(tiles).save(file, format="PNG")
+    if texts:
+        written["samples.txt"] = as_writer("\n".join(texts))
+    return written
+
+
+def sheet(tiles: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    """Draw each tile below its label, as many in a line as fit."""
     width = max(tile.width for _, tile in tiles)
     across = max(1, min(len(tiles), _WIDEST // (width + _BETWEEN)))
     labels = [_lines(label, width) for label, _ in tiles]
@@ -66,54 +87,28 @@ def sheet(panels: Sequence[Panel]) -> Image.Image:
     return whole
 
 
-def written(panels: Sequence[Panel]) -> Callable[[BinaryIO], None] | None:
-    """What writes them as a PNG, if there are any."""
-    return (lambda file: sheet(panels).save(file, format="PNG")) if panels else None
-
-
-def _sampled(model: Samples) -> Tensor:
-    """The same noise for every model that asks for as much of it; of the classes one after the other."""
-    classes, count = getattr(model, "classes", 0), ROWS * COLUMNS
+def _sampled(model: Samples, count: int) -> Tensor:
+    """Sample from the same noise for every model; classes take turns."""
+    condition: Batch = {name: torch.arange(count) % len(classes) for name, classes in conditions(model).items()}
     with torch.no_grad():
-        labels = torch.arange(count) % classes if classes else None
-        made = model.sample(count, labels, generator(0, "compare"))
-        if made.shape[2] == 1:
-            labels = torch.arange(POINTS) % classes if classes else None
-            made = model.sample(POINTS, labels, generator(0, "compare"))
-    return made.clamp(0, 1) if made.shape[2] > 1 else made
+        return model.sample(count, condition or None, generator(0, "compare"))
 
 
-def _grid(panel: Panel) -> Image.Image:
-    """The images in rows; small ones keep their pixels' edges."""
-    cells = [_picture(image) for image in panel.samples]
-    width, height = cells[0].size
-    whole = Image.new("RGB", (COLUMNS * (width + _GAP) - _GAP, ROWS * (height + _GAP) - _GAP), _GROUND)
-    for number, cell in enumerate(cells):
-        whole.paste(cell, (number % COLUMNS * (width + _GAP), number // COLUMNS * (height + _GAP)))
-    return whole
-
-
-def _picture(image: Tensor) -> Image.Image:
-    pixels = image.mul(255).round().to(torch.uint8).movedim(0, -1)
-    found = Image.fromarray((pixels.squeeze(2) if len(image) == 1 else pixels).contiguous().numpy()).convert("RGB")
-    longest = max(found.size)
-    if longest > _LARGEST:
-        found.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
-        return found
-    times = max(1, _CELL // longest)
-    return found.resize((found.width * times, found.height * times), Image.Resampling.NEAREST)
-
-
-def _plot(panel: Panel, every: Sequence[Tensor]) -> Image.Image:
-    """Where the points lie, in the same window for all runs."""
-    alike = torch.cat([points for points in every if points.shape[1] == panel.samples.shape[3]])
-    greys = density(panel.samples.flatten(1), alike.min(), alike.max(), _PLOT)
-    plot = Image.fromarray(greys.mul(255).to(torch.uint8).numpy()).convert("RGB")
-    return ImageOps.expand(plot, border=1, fill=_EDGE)
+def _exhibit(panel: Panel, panels: Sequence[Panel]) -> Exhibit:
+    """Show the samples of one run: items in rows, points in a window that is the same for all runs."""
+    if isinstance(panel.kind, Points):
+        alike = torch.cat([other.samples for other in panels if other.kind == panel.kind])
+        greys = density(panel.samples, alike.min(), alike.max(), _PLOT)
+        plot = Image.fromarray(greys.mul(255).to(torch.uint8).numpy()).convert("RGB")
+        return Exhibit(picture=ImageOps.expand(plot, border=1, fill=_EDGE))
+    exhibit = panel.kind.exhibit([Captioned("", items) for items in torch.split(panel.samples, COLUMNS)])
+    if exhibit.picture:
+        exhibit.picture.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
+    return exhibit
 
 
 def _lines(label: str, width: int) -> list[str]:
-    """A label in lines of so many pixels, broken between words where that can be."""
+    """Break a label into lines of at most this many pixels, between words if possible."""
     font, lines = ImageFont.load_default(13), [""]
     for word in label.split(" "):
         joined = f"{lines[-1]} {word}".strip()

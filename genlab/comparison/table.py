@@ -1,8 +1,7 @@
-"""A comparison of runs as tables for a person: one where it fits, turned or parted where it does not."""
+"""A comparison as tables for the terminal: one table if it fits, else a turned one or several."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -12,17 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from genlab.comparison.comparison import Comparison, Row
-from genlab.comparison.differing import teaching, text
+from genlab.comparison.differing import text, with_effect
 from genlab.comparison.measured import direction
-from genlab.metrics.figures import Better, Figure
+from genlab.metrics.metric import Better, Metric, shown
 from genlab.training.console import clock, number
 
-FLOOR = "real data"
+BASELINE = "real-data baseline"
 _FEW = 6
 
 
 class Column(NamedTuple):
-    """A name, which way is better, and a cell a run."""
+    """A column: its name, the better direction, and a cell for each run."""
 
     name: str
     cells: list[Text]
@@ -31,14 +30,14 @@ class Column(NamedTuple):
 
 
 def tables(comparison: Comparison, width: int | None) -> list[Table]:
-    """What reads best in so many characters; None is as wide as it takes."""
+    """Return the tables that read best in this many characters; None means any width."""
     names, blocks = _names(comparison), _blocks(comparison)
     whole = _upright([names, *chain(*blocks)], comparison)
     if width is None or width_of(whole) <= width:
         return [whole]
-    settings, figures, costs = blocks
-    # Of many settings the figures would be pages away.
-    order = blocks if len(settings) <= _FEW else [figures, costs, settings]
+    settings, metrics, costs = blocks
+    # Below many settings, the metrics would be pages away.
+    order = blocks if len(settings) <= _FEW else [metrics, costs, settings]
     for heads in (names.cells, _numbers(comparison)):
         turned = _turned(heads, order)
         if width_of(turned) <= width:
@@ -47,42 +46,30 @@ def tables(comparison: Comparison, width: int | None) -> list[Table]:
 
 
 def width_of(table: Table) -> int:
-    """How many characters a line of it takes when nothing is folded."""
+    """Return the number of characters in a line of the table if nothing is folded."""
     console = Console(width=100_000)
     return console.measure(table).maximum
 
 
-def shown(figure: Figure) -> str:
-    """The mean, and where there is one the spread: to two digits of it, unless four of the mean are fewer."""
-    text = number(figure.mean)
-    if figure.spread is None:
-        return text
-    if "e" in text or not figure.spread:
-        return f"{text} +- {figure.spread:.2g}"
-    needed = max(0, 1 - math.floor(math.log10(figure.spread)))
-    decimals = min(needed, len(text.partition(".")[2]))
-    # A spread that so many decimals do not show is not none.
-    spread = f"{figure.spread:,.{decimals}f}" if figure.spread >= 10.0**-decimals else f"{figure.spread:.1g}"
-    return f"{figure.mean:,.{decimals}f} +- {spread}"
-
-
 def _names(comparison: Comparison) -> Column:
-    return Column("run", [*(Text(row.name) for row in comparison.rows), *_floor_cell(comparison, FLOOR)], numeric=False)
+    return Column(
+        "run", [*(Text(row.name) for row in comparison.rows), *_baseline_cell(comparison, BASELINE)], numeric=False
+    )
 
 
 def _blocks(comparison: Comparison) -> list[list[Column]]:
-    """The settings, figures and costs, with a last cell for what real data gets where that is known."""
-    blank = _floor_cell(comparison, "")
+    """Return the settings, metrics and costs; each column ends with a cell for the baseline if any is known."""
+    blank = _baseline_cell(comparison, "")
     settings = [
         Column(name, [*(_setting(row, name) for row in comparison.rows), *blank], numeric=False)
-        for name in teaching(comparison.settings) or comparison.settings
+        for name in with_effect(comparison.settings) or comparison.settings
     ]
-    figures = list[Column]()
-    for name in comparison.figures:
-        floor = comparison.floor(name)
-        last = [Text("" if floor is None else number(floor))] if blank else []
-        cells = [_figure(row.figures.get(name), comparison.best(name)) for row in comparison.rows]
-        figures.append(Column(name, [*cells, *last], direction(name)))
+    metrics = list[Column]()
+    for name in comparison.metrics:
+        baseline = comparison.baseline(name)
+        last = [Text("" if baseline is None else number(baseline))] if blank else []
+        cells = [_metric(row.metrics.get(name), comparison.best(name)) for row in comparison.rows]
+        metrics.append(Column(name, [*cells, *last], direction(name)))
     costs = [
         Column(
             name,
@@ -91,11 +78,11 @@ def _blocks(comparison: Comparison) -> list[list[Column]]:
         )
         for name in comparison.costs
     ]
-    return [settings, figures, costs]
+    return [settings, metrics, costs]
 
 
-def _floor_cell(comparison: Comparison, words: str) -> list[Text]:
-    known = any(comparison.floor(name) is not None for name in comparison.figures)
+def _baseline_cell(comparison: Comparison, words: str) -> list[Text]:
+    known = any(comparison.baseline(name) is not None for name in comparison.metrics)
     return [Text(words, style="italic")] if known else []
 
 
@@ -103,10 +90,10 @@ def _setting(row: Row, name: str) -> Text:
     return Text(text(row.settings[name]) if name in row.settings else "")
 
 
-def _figure(figure: Figure | None, best: float | None) -> Text:
-    if figure is None:
+def _metric(metric: Metric | None, best: float | None) -> Text:
+    if metric is None:
         return Text("")
-    return Text(shown(figure), style="bold" if figure.mean == best else "")
+    return Text(shown(metric), style="bold" if metric.mean == best else "")
 
 
 def _cost(name: str, value: float | str | None) -> str:
@@ -124,23 +111,23 @@ def _heading(column: Column) -> Text:
 
 
 def _numbers(comparison: Comparison) -> list[Text]:
-    return [*(Text(str(place)) for place in range(1, len(comparison.rows) + 1)), *_floor_cell(comparison, FLOOR)]
+    return [*(Text(str(place)) for place in range(1, len(comparison.rows) + 1)), *_baseline_cell(comparison, BASELINE)]
 
 
 def _upright(columns: Sequence[Column], comparison: Comparison) -> Table:
-    """A line a run."""
+    """Return a table with a line for each run."""
     table = Table(header_style="bold")
     for column in columns:
         table.add_column(_heading(column), justify="right" if column.numeric else "left", no_wrap=True)
     for place, line in enumerate(zip(*(column.cells for column in columns), strict=True)):
-        # Where nothing is known of real data, nothing is said of it.
+        # A table whose columns have no baseline needs no line for it.
         if place < len(comparison.rows) or any(cell.plain for cell in line[1:]):
             table.add_row(*line, end_section=place == len(comparison.rows) - 1)
     return table
 
 
 def _turned(heads: Sequence[Text], blocks: Sequence[Sequence[Column]]) -> Table:
-    """A column a run, and a line below each block."""
+    """Return a table with a column for each run, and a rule below each block."""
     table = Table(header_style="bold")
     table.add_column("")
     for head in heads:
@@ -153,7 +140,7 @@ def _turned(heads: Sequence[Text], blocks: Sequence[Sequence[Column]]) -> Table:
 
 
 def _parted(columns: Sequence[Column], comparison: Comparison, width: int) -> list[Table]:
-    """As many tables as it takes, the runs by their numbers."""
+    """Return as many tables as the columns need, with a number for each run."""
     numbers = Column("#", _numbers(comparison), numeric=False)
     parts, waiting = list[Table](), list[Column]()
     for column in columns:
@@ -165,7 +152,7 @@ def _parted(columns: Sequence[Column], comparison: Comparison, width: int) -> li
 
 
 def _legend(comparison: Comparison) -> Table:
-    """Which run has which number."""
+    """Return the name of each number's run."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(justify="right")
     table.add_column(overflow="fold")

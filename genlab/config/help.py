@@ -1,21 +1,20 @@
-"""What can be typed after `genlab train`: completed by the shell, explained by --help."""
+"""The arguments of `genlab train`: completed by the shell and explained by --help."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genlab.config.compose import GROUPS, PARTS, Plain, choices, compose, directory, flatten
+from genlab.config.compose import GROUPS, HIDDEN, choices, compose, directory
+from genlab.config.schema import PARTS, Plain, flatten
 from genlab.registry import ConfigError
-
-_HIDDEN = ("name", "class", "plugins")
 
 
 def complete(before: Sequence[str], incomplete: str) -> list[str]:
-    """What may follow: groups and settings, then the names that a group has or the value that a setting has.
+    """Return the words that can follow: groups and settings, or the values of the one that is typed already.
 
-    Bash splits words at `=` and asks for what follows it alone, and typer takes a word that is `=` for none; other
-    shells ask for the whole word.
+    Bash splits words at `=` and completes only what follows it, and typer drops a word that is just `=`. Other shells
+    complete the whole word.
     """
     words = [*before, incomplete]
     if incomplete == "" and before and before[-1] in GROUPS:
@@ -34,13 +33,13 @@ def complete(before: Sequence[str], incomplete: str) -> list[str]:
 
 
 def _keys(before: Sequence[str], incomplete: str) -> list[str]:
-    """The groups and settings that begin so; the only one with its values, or the shell would end the word there."""
+    """Return the groups and settings that begin with the word; a single one with its values, so that typing goes on."""
     given = re.sub(r" ?= ?", "=", " ".join(before)).split()
     try:
         plain = compose([word for word in given if re.match(r"[\w./-]+=\S", word)]).plain
     except ConfigError:
         plain = compose([]).plain
-    settings = {key: [value] for key, value in flatten(plain).items() if key.rpartition(".")[2] not in _HIDDEN}
+    settings = {key: [value] for key, value in flatten(plain).items() if key.rpartition(".")[2] not in HIDDEN}
     offered = {**{group: [*choices(group)] for group in GROUPS}, **settings}
     found = [key for key in offered if key.startswith(incomplete)]
     values = [f"{found[0]}={_typed(value)}" for value in offered[found[0]]] if len(found) == 1 else []
@@ -48,9 +47,10 @@ def _keys(before: Sequence[str], incomplete: str) -> list[str]:
 
 
 def described(group: str) -> list[tuple[str, str]]:
-    """Each recipe of a group with the comment that its file begins with, after Hydra's own header."""
+    """Return each recipe of a group with the comment at the top of its file."""
     rows = []
     for name, path in choices(group).items():
+        # Lines with # @ are for Hydra.
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @")]
         first = next(iter(lines), "")
         rows.append((name, first.removeprefix("#").strip() if first.startswith("#") else ""))
@@ -58,26 +58,26 @@ def described(group: str) -> list[tuple[str, str]]:
 
 
 def explain(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    """The groups with their names, and every setting of the composed config with its comment."""
+    """Return lines with the recipes of each group, and every setting of the composed config with its comment."""
     plain = compose(overrides, folders).plain
-    lines = ["Groups, GROUP=NAME:"]
+    lines = ["Recipes (choose with GROUP=NAME):"]
     for group in GROUPS:
-        lines.append(f"  {group:<14} {', '.join(choices(group, folders)) or 'none yet'}")
-    lines += ["", "Settings, SETTING=VALUE, as these arguments compose them:"]
+        lines.append(f"  {group:<14} {', '.join(choices(group, folders)) or 'none'}")
+    lines += ["", "Settings and their values with these arguments (change with SETTING=VALUE):"]
     comments = _comments(plain, folders)
     for key, value in flatten(plain).items():
-        if key.rpartition(".")[2] not in _HIDDEN:
+        if key.rpartition(".")[2] not in HIDDEN:
             lines.append(f"  {f'{key}={_typed(value)}':<42} {_comment(comments, key)}".rstrip())
     return lines
 
 
 def _typed(value: Any) -> str:
-    """A value as one types it."""
+    """Return a value as a user types it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _comments(plain: Plain, folders: Sequence[Path]) -> dict[str, str]:
-    """The comment of each setting in the recipes that were chosen, by its dotted key."""
+    """Return the comments of the chosen recipes by dotted key."""
     files = [("", directory() / "train.yaml"), ("trainer.", choices("trainer", folders)["default"])]
     for group in ("model", *(f"model/{part}" for part in PARTS), "data"):
         recipe = plain["model"].get(group.partition("/")[2], {}) if "/" in group else plain[group]
@@ -95,8 +95,9 @@ def _comments(plain: Plain, folders: Sequence[Path]) -> dict[str, str]:
 
 
 def _comment(comments: dict[str, str], key: str) -> str:
-    """The comment of a setting; what the players of a game share is said of the first of them."""
-    if key in comments or not key.startswith("model.players."):
+    """Return the comment of a setting; the optimizers of a model share their comments, which stand at the first one."""
+    if key in comments or not key.startswith("model.optimizers."):
         return comments.get(key, "")
     name = key.rpartition(".")[2]
-    return next((text for other, text in comments.items() if re.fullmatch(rf"model\.players\.\w+\.{name}", other)), "")
+    shared = rf"model\.optimizers\.\w+\.{name}"
+    return next((text for other, text in comments.items() if re.fullmatch(shared, other)), "")

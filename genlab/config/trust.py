@@ -1,4 +1,4 @@
-"""The user's consent to run the plugins that a run keeps, which are Python code."""
+"""Consent of the user to run the plugins stored in a run, which are Python code."""
 
 import hashlib
 import json
@@ -14,30 +14,32 @@ FILE = "trusted-plugins.json"
 
 @dataclass
 class Trust:
-    """Consent for one command: to all plugins, to those that the user trained with, or to those said yes to."""
+    """Consent for one command: to all plugins, to those the user has trained with, or to those the user accepts."""
 
     given: bool = False
-    """True if the user has said --trust."""
+    """True if the command has the option --trust."""
     ask: Callable[[str], bool] | None = None
-    """Asks the user a question that is answered by yes or no; None where nobody is there to answer."""
+    """Function that asks the user a yes-or-no question; None if the program is not interactive."""
     accepted: set[str] = field(default_factory=set)
-    """The sha256 of plugins that were accepted during this command."""
+    """The sha256 of plugins that the user accepted during this command."""
 
     def require(self, owner: Path, sources: Mapping[Path, bytes]) -> None:
-        """Raise if the user does not trust these plugins of a run; nothing else decides whether they may run."""
+        """Raise a ConfigError if the user does not trust these plugins of a run; they run only after this check."""
         digests = {file: digest(source) for file, source in sources.items()}
         unknown = {file: value for file, value in digests.items() if value not in self.accepted | known()}
         if self.given or not unknown:
             return
         listed = "\n".join(f"  {file}\n    sha256 {value}" for file, value in unknown.items())
-        told = f"{owner} keeps plugins that you have not trained with:\n{listed}\nA plugin is Python code, and can do "
-        told += "all that you can do on this computer."
-        if not self.ask or not self.ask(f"{told}\nRun it?"):
-            raise ConfigError(f"{told} Read it first. To run it, add --trust to the command.")
+        warning = (
+            f"{owner} contains plugins that you have not trained with:\n{listed}\n"
+            "A plugin is Python code and can do everything that you can do on this computer."
+        )
+        if not self.ask or not self.ask(f"{warning}\nRun it?"):
+            raise ConfigError(f"{warning} Read it first. To run it, add --trust to the command.")
         self.accepted |= set(unknown.values())
 
     def remember(self, sources: Mapping[Path, bytes]) -> None:
-        """Accept plugins that the user trains with, now and in later commands."""
+        """Accept plugins that the user trains with, in this command and in later ones."""
         digests = {digest(source): str(file) for file, source in sources.items()}
         self.accepted |= set(digests)
         try:
@@ -45,7 +47,7 @@ class Trust:
                 _add(new)
         except OSError as error:
             warnings.warn(
-                f"{_file()} cannot be written ({error.strerror or error}), so runs with these plugins need --trust.",
+                f"Cannot write {_file()} ({error.strerror or error}), so runs with these plugins need --trust.",
                 stacklevel=2,
             )
 
@@ -56,7 +58,7 @@ def digest(source: bytes) -> str:
 
 
 def known() -> set[str]:
-    """Return the sha256 of every plugin that this user has trained with; nothing if the file cannot be read."""
+    """Return the sha256 of every plugin that this user has trained with; empty if the file cannot be read."""
     return set(_read())
 
 
@@ -81,5 +83,5 @@ def _add(new: Mapping[str, str]) -> None:
     file = _file()
     file.parent.mkdir(parents=True, exist_ok=True)
     with lock(file.parent, file.stem, work="remembering its plugins"):
-        # Read again: another process may have added its own since.
+        # Read again: another process may have added entries in the meantime.
         write_atomically(file, (json.dumps({**_read(), **new}, indent=2) + "\n").encode())

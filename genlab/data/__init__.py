@@ -1,9 +1,9 @@
-"""Where images come from, by the name of their class in a YAML."""
+"""Data sources, by the name of their class in a YAML file."""
 
 from collections.abc import Callable
 from typing import Any
 
-from genlab.data.dataset import Images
+from genlab.data.dataset import Dataset
 from genlab.data.files.offer import Offer
 from genlab.data.sources import celeba, downloaded, dsprites, photographs
 from genlab.data.sources.built_in import digits, fashion_mini
@@ -13,7 +13,7 @@ from genlab.data.sources.folder import folder
 from genlab.data.sources.gaussian import gaussian
 from genlab.data.sources.photos import photos, photos_mini
 
-SOURCES: dict[str, Callable[..., Images]] = {
+SOURCES: dict[str, Callable[..., Dataset]] = {
     "fashion-mini": fashion_mini,
     "digits": digits,
     "shapes": shapes,
@@ -33,7 +33,6 @@ SOURCES: dict[str, Callable[..., Images]] = {
     "photos-mini": photos_mini,
     "folder": folder,
 }
-# What of these is published elsewhere: its size, its licence and whether it is here.
 OFFERS: dict[str, Offer[Any]] = {
     "mnist": downloaded.MNIST,
     "fashion-mnist": downloaded.FASHION_MNIST,
@@ -46,3 +45,4 @@ OFFERS: dict[str, Offer[Any]] = {
     "celeba": celeba.CELEBA,
     "dsprites": dsprites.DSPRITES,
 }
+"""Sources whose data others publish: size, licence and whether the files are here."""

@@ -1,26 +1,59 @@
-"""Endless batches, already on the device, in an order that (seed, epoch) fixes."""
+"""Batches of a split, already on the device, in an endless sequence that the seed fixes."""
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from genlab.contract import Batch
-from genlab.data.dataset import Images
-from genlab.data.mosaic import Mosaic, cut
+from genlab.data.dataset import MODELLED, Dataset
+from genlab.data.order import Balanced, shuffled
 from genlab.data.residence import Ahead, Residence, Resident, Streamed, choose
-from genlab.kinds.augmentation import Augmentation
+from genlab.kinds import Augmentation, Kinds, missing
 from genlab.randomness import generator
 from genlab.registry import ConfigError
 
 
-class Loader:
-    """One split of a data set: the same batches wherever its pixels live."""
+class Batches(Protocol):
+    """Source of the batches of a training."""
+
+    @property
+    def kinds(self) -> Kinds:
+        """The kind of each entry of a batch."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Number of items in the split."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Items per batch."""
+        ...
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Number of batches in one pass over the items."""
+        ...
+
+    def batch(self, number: int) -> Batch:
+        """Return batch `number` of the endless sequence."""
+        ...
+
+    def once(self) -> Iterator[Batch]:
+        """Yield every item exactly once, in the order of the data."""
+        ...
+
+
+class Table:
+    """Batches of one split of a data set: the same ones wherever the rows are stored."""
 
     def __init__(
         self,
-        images: Images,
+        dataset: Dataset,
         split: str,
         batch_size: int,
         *,
@@ -29,67 +62,84 @@ class Loader:
         residence: Residence = "auto",
         keep_last: bool = False,
         augmentation: Augmentation | None = None,
+        balance: bool = False,
     ) -> None:
-        chosen = images.splits[split]
-        if batch_size < 1:
-            raise ConfigError(f"batch_size must be at least 1, and {batch_size} is not.")
-        if split == "train" and batch_size > len(chosen):
-            raise ConfigError(f"A batch of {batch_size} is larger than the data: {len(chosen)} images to train on.")
-        self.count, self.batch_size, self.seed, self.keep_last = len(chosen), batch_size, seed, keep_last
+        rows = dataset.splits[split]
+        columns = {name: dataset.columns[name] for name in MODELLED if name in dataset.columns}
+        self.kinds: Kinds = {name: column.kind for name, column in columns.items()}
+        self.count, self.batch_size, self.seed, self.keep_last = len(rows), batch_size, seed, keep_last
+        _check_size(batch_size, len(rows) if split == "train" else None, self.kinds["x"].plural)
         self.device, self.augmentation = torch.device(device), augmentation
-        self.residence = choose(residence, images, self.device)
+        if augmentation:
+            # A kind that cannot be augmented says so here, not at the first batch.
+            trial = torch.zeros(1, *self.kinds["x"].shape)
+            self.kinds["x"].augment(trial, augmentation, torch.Generator())
+        if balance and dataset.labels is None:
+            raise missing("data.balance=true", "label", advice="Or set data.balance=false.")
+        self._balanced = Balanced(dataset.labels[rows], seed) if balance and dataset.labels is not None else None
+        self.residence = choose(residence, columns, self.device)
         self._split = (
-            Resident(images, chosen, self.device)
+            Resident(columns, rows, self.device)
             if self.residence == "device"
-            else Streamed(images, chosen, self.device, from_disk=self.residence == "disk")
+            else Streamed(columns, rows, self.device, from_disk=self.residence == "disk")
         )
-        # Held-out images are looked at as they are, the same ones each time.
-        grid = images.grid if split == "train" else None
-        self._mosaic = None if grid is None else Mosaic(grid[chosen], *images.shape[1:])
-        # A tensor, because CUDA multiplies by the reciprocal of a plain number, and that is a bit off.
-        self._white = torch.tensor(255.0, device=self.device)
         self._order_of = lru_cache(maxsize=2)(self._order)
         self._ahead = Ahead(self._gather) if self.residence != "device" else None
 
     @property
     def batches_per_epoch(self) -> int:
-        """The batches of one pass; images left over make a last, smaller one or are dropped, others in each epoch."""
+        """Number of batches in one pass; items left over make a smaller last batch, or are dropped.
+
+        Without `keep_last` each epoch drops other items.
+        """
         return -(-self.count // self.batch_size) if self.keep_last else self.count // self.batch_size
 
     def batch(self, number: int) -> Batch:
-        """Batch `number` of the endless sequence, a function of nothing but the seed and the number."""
-        batch = self._scaled(self._ahead.get(number) if self._ahead else self._gather(number))
+        """Return batch `number` of the endless sequence, a function of the seed and the number alone."""
+        batch = self._loaded(self._ahead.get(number) if self._ahead else self._gather(number))
         if self.augmentation:
             draws = generator(self.seed, "augmentation", number, device=self.device)
-            batch["image"] = self.augmentation(batch["image"], draws)
+            batch["x"] = self.kinds["x"].augment(batch["x"], self.augmentation, draws)
         return batch
 
     def once(self) -> Iterator[Batch]:
-        """Every image exactly once, in the order of the data, the last batch as short as it falls."""
+        """Yield every item exactly once, in the order of the data; the last batch may be smaller."""
         for start in range(0, self.count, self.batch_size):
-            yield self._scaled(self._split.gather(self._split.rows[start : start + self.batch_size]))
+            yield self._loaded(self._split.gather(self._split.rows[start : start + self.batch_size]))
 
     def _gather(self, number: int) -> Batch:
-        epoch, position = divmod(number, self.batches_per_epoch)
-        chosen = self._order_of(epoch)[position * self.batch_size :][: self.batch_size]
-        return self._cropped(self._mosaic, chosen, number) if self._mosaic else self._split.gather(chosen)
+        """Return the stored rows of a batch."""
+        return self._split.gather(self._chosen(number))
 
-    def _cropped(self, mosaic: Mosaic, chosen: Tensor, number: int) -> Batch:
-        """Crops near the chosen cells; one has the label of the cell in which it begins."""
-        # Drawn here and not on the device, which would have to be waited for to know what is to be read from disk.
-        crops = mosaic.draw(chosen, generator(self.seed, "crops", number))
-        rows = self._split.rows[crops.cells.flatten().to(self._split.rows.device)]
-        batch = self._split.gather(rows)
-        down, right = (offset.to(self.device, non_blocking=True) for offset in (crops.down, crops.right))
-        return {name: cut(value, down, right) if name == "image" else value[::4] for name, value in batch.items()}
+    def _chosen(self, number: int) -> Tensor:
+        epoch, position = divmod(number, self.batches_per_epoch)
+        return self._order_of(epoch)[position * self.batch_size :][: self.batch_size]
 
     def _order(self, epoch: int) -> Tensor:
-        """The rows of the split in the order of an epoch; of cells, their positions in the split."""
-        order = torch.randperm(self.count, generator=generator(self.seed, "order", epoch))
-        return order if self._mosaic else self._split.rows[order.to(self._split.rows.device)]
+        """Return the rows of the split in the order of an epoch."""
+        return self._split.rows[self._positions(epoch).to(self._split.rows.device)]
 
-    def _scaled(self, batch: Batch) -> Batch:
-        """Bytes as floats in [0, 1]; points are taken as they are."""
-        if batch["image"].dtype == torch.uint8:
-            batch["image"] = batch["image"] / self._white
-        return batch
+    def _positions(self, epoch: int) -> Tensor:
+        """Return positions in the split in the order of an epoch."""
+        if self._balanced is None:
+            return shuffled(self.count, self.seed, epoch)
+        # Only what the batches of an epoch hold is dealt, so that no class loses items with what is left over.
+        length = min(self.count, self.batches_per_epoch * self.batch_size)
+        return self._balanced.positions(epoch * length, length)
+
+    def _loaded(self, batch: Batch) -> Batch:
+        return {name: self.kinds[name].load(rows) for name, rows in batch.items()}
+
+
+def _check_size(batch_size: int, count: int | None, plural: str) -> None:
+    """Raise a ConfigError for a batch that no epoch could fill; `count` is the number of training items."""
+    if batch_size < 1:
+        raise ConfigError(f"batch_size must be at least 1, got {batch_size}.")
+    if count == 0:
+        raise ConfigError(f"The data has no training {plural}.")
+    if count is not None and batch_size > count:
+        fitting = 2 ** (count.bit_length() - 1)
+        raise ConfigError(
+            f"trainer.batch_size is {batch_size}, and the data has {count} training {plural}. "
+            f"Set trainer.batch_size={fitting}{' or lower' if fitting > 1 else ''}."
+        )

@@ -1,145 +1,209 @@
-"""A data set: pixels, labels, names, splits, fingerprint."""
+"""A data set: columns of items and of what is known of them, in three splits."""
+
+from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
-from genlab.contract import Shape
-from genlab.data.mosaic import check_grid
+from genlab.kinds import Classes, Image, Kind, Number, Points
 from genlab.randomness import generator
 from genlab.registry import ConfigError
 
+if TYPE_CHECKING:
+    from genlab.data.batches import Table
+
 SPLITS = ("train", "validation", "test")
+MODELLED = ("x", "y", "label")
+"""The columns that a model may ask for; all others are attributes, which evaluation reads."""
 
 
 @dataclass(frozen=True, eq=False)
-class Attribute:
-    """What is known of each image: a number, or which of some choices."""
+class Column:
+    """One entry for every item: stored rows, and their kind."""
 
-    values: Tensor
-    """One an image: numbers, or where there are choices, their indices."""
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """Images, N x C x H x W, and which of them are trained on, chosen by and tested on."""
-
-    pixels: Tensor
-    """Bytes; or, for points that are no images, float32 of N x 1 x 1 x D, which are taken as they are."""
-    splits: dict[str, Tensor]
-    """The indices of `train`, `validation` and `test`; they share none, and the two others may be empty."""
-    labels: Tensor | None = None
-    """The index of each image's class in `names`."""
-    names: tuple[str, ...] = ()
-    """The name of each class."""
-    attributes: dict[str, Attribute] = field(default_factory=dict)
-    """What else is known of every image, by its name."""
-    fingerprint: str = field(default="")
-    """Tells this data from any other; taken from the contents unless a source knows a cheaper one."""
+    kind: Kind
+    rows: Tensor
     file: Path | None = None
-    """Where the pixels lie on disk, row after row from its beginning, when they do not lie in memory."""
-    bad_files: tuple[str, ...] = ()
-    """The files that could not be used and were left out: `name: reason`."""
-    grid: Tensor | None = None
-    """Of images that are cells of larger pictures: row and column in its picture, and how many that has of both.
+    """The file that holds the rows one after the other from its beginning, if they are not in memory."""
 
-    The cells of a picture follow each other in one split, row by row; what is trained on are crops anywhere in it.
-    """
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Columns of equal length, and the items of each split."""
+
+    columns: dict[str, Column]
+    """`x` is what is modelled; `label`, `y` and attributes stand beside it."""
+    splits: dict[str, Tensor]
+    """The indices of `train`, `validation` and `test`; they share none, and validation and test may be empty."""
+    fingerprint: str = ""
+    """16 hex digits that tell this data from any other; computed from the columns and the splits if not given."""
+    bad_files: tuple[str, ...] = ()
+    """Files that could not be used and were left out: `name: reason`."""
+    contents: str = ""
+    """A digest of the rows of `x`, from sources that know it; a large file is then not read to compute it."""
 
     def __post_init__(self) -> None:
-        _check_pixels(self.pixels)
-        _check_splits(self.splits, len(self.pixels))
-        _check_labels(self.labels, len(self.pixels), len(self.names))
-        for name, attribute in self.attributes.items():
-            _check_attribute(name, attribute, len(self.pixels))
-        if self.grid is not None:
-            check_grid(self.grid, self.splits, len(self.pixels))
+        if "x" not in self.columns:
+            raise ConfigError(f"A data set needs a column 'x', got {', '.join(self.columns) or 'none'}.")
+        for name, column in self.columns.items():
+            column.kind.check(column.rows, name)
+            if len(column.rows) != len(self):
+                raise ConfigError(f"Column {name!r} has {len(column.rows)} rows, and column 'x' has {len(self)}.")
+        _check_splits(self.splits, len(self))
         if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", _fingerprint(self))
+            object.__setattr__(self, "fingerprint", self.digest(*self.columns))
+
+    @classmethod
+    def of_images(
+        cls,
+        pixels: Tensor,
+        splits: dict[str, Tensor],
+        labels: Tensor | None = None,
+        names: tuple[str, ...] = (),
+        attributes: Mapping[str, Column] | None = None,
+        *,
+        file: Path | None = None,
+        **facts: Any,
+    ) -> Self:
+        """Make a data set of images, N x C x H x W of bytes, with a class for each if there are labels.
+
+        `file` holds the pixels if they are mapped from it; `facts` are further fields, such as `fingerprint`.
+        """
+        if pixels.dim() != 4:
+            raise ConfigError(f"Images must be N x C x H x W, got {tuple(pixels.shape)}.")
+        channels, height, width = pixels.shape[1:]
+        columns = {"x": Column(Image(channels, height, width), pixels, file)}
+        return cls(columns | labelled(labels, names) | dict(attributes or {}), splits, **facts)
+
+    @classmethod
+    def of_points(
+        cls, points: Tensor, splits: dict[str, Tensor], labels: Tensor | None = None, names: tuple[str, ...] = ()
+    ) -> Self:
+        """Make a data set of points, N x D of float32."""
+        return cls({"x": Column(Points(points.shape[1]), points)} | labelled(labels, names), splits)
+
+    def __len__(self) -> int:
+        """Return the number of items in all splits together."""
+        return len(self.columns["x"].rows)
 
     @property
-    def shape(self) -> Shape:
-        """The shape of one image."""
-        return Shape(*self.pixels.shape[1:])
+    def kinds(self) -> dict[str, Kind]:
+        """The kind of each column."""
+        return {name: column.kind for name, column in self.columns.items()}
 
     @property
-    def classes(self) -> int:
-        """How many classes the labels tell apart; 0 without labels."""
-        return len(self.names)
+    def kind(self) -> Kind:
+        """The kind of what is modelled."""
+        return self.columns["x"].kind
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The number of each item's class, if the data has labels."""
+        return self.columns["label"].rows if "label" in self.columns else None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; empty without labels."""
+        kind = self.columns["label"].kind if "label" in self.columns else None
+        return kind.names if isinstance(kind, Classes) else ()
+
+    @property
+    def attributes(self) -> dict[str, Column]:
+        """The columns that no model asks for, only evaluation."""
+        return {name: column for name, column in self.columns.items() if name not in MODELLED}
+
+    @cached_property
+    def modelled(self) -> str:
+        """16 hex digits that change with what is modelled and with the splits, but not with labels and attributes."""
+        return self.digest("x", "y")
+
+    def with_splits(self, splits: dict[str, Tensor]) -> Dataset:
+        """Return the same data, and the same fingerprint, with other splits."""
+        return replace(self, splits=splits)
+
+    def digest(self, *names: str) -> str:
+        """Return 16 hex digits that change with the splits and with these columns, if the data has them."""
+        skipped = {"x"} if self.contents else set()
+        columns = {name: column for name, column in self.columns.items() if name in names and name not in skipped}
+        return fingerprint_of(columns, self.splits, self.contents)
+
+    def describe_items(self) -> str:
+        """Return the number of items as `genlab data show` prints it."""
+        return f"{len(self):,}"
+
+    def describe_split(self, name: str) -> str:
+        """Return the name and the size of a split as `genlab data show` prints it."""
+        return f"{name} {len(self.splits[name]):,}"
+
+    def batches(self, split: str, batch_size: int, **settings: Any) -> Table:
+        """Return the batches of one split; see Table for the settings."""
+        from genlab.data.batches import Table
+
+        return Table(self, split, batch_size, **settings)
+
+
+def labelled(labels: Tensor | None, names: tuple[str, ...]) -> dict[str, Column]:
+    """Return the column `label`, or nothing without labels."""
+    return {} if labels is None else {"label": Column(Classes(tuple(names)), labels.long())}
+
+
+def attribute(values: Tensor, choices: tuple[str, ...] = ()) -> Column:
+    """Make the column of an attribute: numbers, or indices of choices."""
+    return Column(Classes(choices), values.long()) if choices else Column(Number(), values.float())
 
 
 def split_off(count: int, part: int, what: str = "validation") -> tuple[Tensor, Tensor]:
-    """The indices of `count` images in two: what is left, and `part` of them set aside, the same ones in every run."""
+    """Divide `count` indices in two: what is left, and `part` of them that are set aside, always the same ones."""
     if not 0 < part < count:
-        raise ConfigError(f"{what} must be between 1 and {count - 1}, and {part} is not.")
+        raise ConfigError(f"{what} must be between 1 and {count - 1}, got {part}.")
     order = torch.randperm(count, generator=generator(0, f"split/{what}", count))
     return order[part:].sort().values, order[:part].sort().values
 
 
 def published(
     train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], names: tuple[str, ...], validation: int
-) -> Images:
-    """Pixels and labels to train on and to test on, as somebody chose them; the validation images are set aside."""
+) -> Dataset:
+    """Make a data set of published training and test images with labels; validation images are set aside."""
     left, held_out = split_off(len(train[0]), validation)
     splits = {"train": left, "validation": held_out, "test": torch.arange(len(test[0])) + len(train[0])}
-    return Images(torch.cat([train[0], test[0]]), splits, torch.cat([train[1], test[1]]), names)
+    return Dataset.of_images(torch.cat([train[0], test[0]]), splits, torch.cat([train[1], test[1]]), names)
 
 
-def _check_pixels(pixels: Tensor) -> None:
-    points = pixels.dtype == torch.float32 and tuple(pixels.shape[1:3]) == (1, 1)
-    if pixels.dim() != 4 or not (pixels.dtype == torch.uint8 or points):
-        found = f"{' x '.join(map(str, pixels.shape))} of {pixels.dtype}"
-        wanted = "torch.uint8 of N x C x H x W, or points, torch.float32 of N x 1 x 1 x D"
-        raise ConfigError(f"Pixels must be {wanted}, and {found} is not.")
+def fingerprint_of(columns: Mapping[str, Column], splits: Mapping[str, Tensor], contents: str = "") -> str:
+    """Return 16 hex digits that change with any column, kind or split.
+
+    `contents` is a digest that stands for columns that are left out.
+    """
+    digest = hashlib.sha256(contents.encode())
+    for name, column in columns.items():
+        digest.update(repr((name, column.kind)).encode())
+        _add(digest, column.rows)
+    for name in SPLITS:
+        _add(digest, splits[name])
+    return digest.hexdigest()[:16]
+
+
+def _add(digest: Any, rows: Tensor) -> None:
+    # With the shape, an item that moves from one split to the next changes the digest.
+    digest.update(repr((tuple(rows.shape), rows.dtype)).encode())
+    digest.update(rows.contiguous().view(torch.uint8).numpy().data)
 
 
 def _check_splits(splits: dict[str, Tensor], count: int) -> None:
     if set(splits) != set(SPLITS):
-        raise ConfigError(f"The splits must be {', '.join(SPLITS)}; they are {', '.join(splits) or 'none'}.")
+        raise ConfigError(f"The splits must be {', '.join(SPLITS)}, got {', '.join(splits) or 'none'}.")
     for name, indices in splits.items():
         if indices.dtype != torch.int64 or indices.dim() != 1:
-            raise ConfigError(f"The split {name!r} must be a row of torch.int64, and {indices.dtype} is not.")
+            raise ConfigError(f"Split {name!r} must be one row of torch.int64, got {indices.dtype}.")
     indices = torch.cat([splits[name] for name in SPLITS])
     if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < count:
-        raise ConfigError(f"The splits name image {int(indices.max())}, and there are {count}, counted from 0.")
+        raise ConfigError(f"The splits name item {int(indices.max())}, and the last of {count} items is {count - 1}.")
     if len(indices) and int(indices.bincount().max()) > 1:
-        raise ConfigError(f"The splits must share no image; image {int(indices.bincount().argmax())} is there twice.")
-
-
-def _check_labels(labels: Tensor | None, count: int, classes: int) -> None:
-    if labels is None:
-        return
-    if labels.dim() != 1 or len(labels) != count:
-        found = " x ".join(map(str, labels.shape))
-        raise ConfigError(f"There are {count} images and {found} labels; there must be one for each.")
-    if count and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        lowest, highest = int(labels.min()), int(labels.max())
-        raise ConfigError(f"The labels go from {lowest} to {highest}, and {classes} classes are named, from 0 on.")
-
-
-def _check_attribute(name: str, attribute: Attribute, count: int) -> None:
-    values, choices = attribute.values, attribute.choices
-    if tuple(values.shape) != (count,):
-        found = " x ".join(map(str, values.shape))
-        raise ConfigError(f"There are {count} images and {found} values of {name!r}; there must be one for each.")
-    if choices and count and not 0 <= int(values.min()) <= int(values.max()) < len(choices):
-        lowest, highest = int(values.min()), int(values.max())
-        raise ConfigError(f"The values of {name!r} go from {lowest} to {highest}, and it has {len(choices)} choices.")
-
-
-def _fingerprint(images: Images) -> str:
-    """16 hex digits that change when any pixel, split, label, attribute or place in a grid does."""
-    digest = hashlib.sha256()
-    parts = [images.pixels, *(images.splits[name] for name in SPLITS)]
-    parts += [images.labels] if images.labels is not None else []
-    parts += [attribute.values for attribute in images.attributes.values()]
-    parts += [images.grid] if images.grid is not None else []
-    for tensor in parts:
-        # With the shapes, an image that moves from one split to the next cannot go unnoticed.
-        digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
+        raise ConfigError(f"The splits must not overlap; item {int(indices.bincount().argmax())} is in two.")

@@ -1,4 +1,4 @@
-"""How far a work of many equal parts has come, as it fits the place where it is shown."""
+"""Progress of work that consists of many equal parts."""
 
 import functools
 import sys
@@ -11,18 +11,21 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 @contextmanager
 def progress(total: int, doing: str, done: str, parts: str) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, a line every few seconds elsewhere: `decoding`, `decoded`, `images`."""
+    """Show a bar on a terminal and a line every few seconds elsewhere; call what is yielded after each part.
+
+    The words are, for example, `decoding`, `decoded` and `images`.
+    """
     if sys.stderr.isatty():
         with _bar(total, doing) as advance:
             yield advance
         return
-    count, spoke = 0, time.monotonic()
+    count, last_line = 0, time.monotonic()
 
     def advance_plainly() -> None:
-        nonlocal count, spoke
+        nonlocal count, last_line
         count += 1
-        if time.monotonic() - spoke > _SECONDS_BETWEEN_LINES:
-            spoke = time.monotonic()
+        if time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
+            last_line = time.monotonic()
             print(f"{done} {count:,} of {total:,} {parts}", file=sys.stderr, flush=True)
 
     yield advance_plainly
@@ -34,7 +37,7 @@ def _bar(total: int, doing: str) -> Iterator[Callable[[], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn(doing), MofNCompleteColumn(), BarColumn(bar_width=None), TimeRemainingColumn())
-    # Lines that are printed meanwhile go above the bar, but not where they are written to a file or a pipe.
+    # Lines that are printed meanwhile go above the bar, unless they are written to a file or a pipe.
     above = sys.stdout.isatty()
     terminal = Console(stderr=True)
     with Progress(*columns, console=terminal, expand=True, transient=True, redirect_stdout=above) as bar:

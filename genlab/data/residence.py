@@ -1,7 +1,7 @@
-"""Where the pixels of a split live while it is trained on, and how rows of them come to the device."""
+"""Storage of a split during training: on the device, in memory or on disk, and the way of a batch to the device."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -10,23 +10,28 @@ import torch
 from torch import Tensor
 
 from genlab.contract import Batch
-from genlab.data.dataset import Images
+from genlab.data.dataset import Column
 from genlab.registry import RunError
 
 Residence = Literal["auto", "device", "host", "disk"]
+Columns = Mapping[str, Column]
 
 _SHARE_OF_DEVICE, _SHARE_OF_MEMORY = 0.4, 0.25
 _AHEAD, _THREADS = 4, 2
 
 
-def choose(wanted: Residence, images: Images, device: torch.device) -> Residence:
-    """What `auto` takes: the device where the images fit well, else memory, else the disk where they lie already."""
+def choose(wanted: Residence, columns: Columns, device: torch.device) -> Residence:
+    """Return where the rows are stored.
+
+    `auto` is the device if they fit well, else the host's memory, or the disk if they are in a file already.
+    """
+    in_file = _in_file(columns)
     if wanted != "auto":
-        # What lies in no file cannot be read from one, and on a CPU the device's memory is the host's.
-        absent = (wanted == "disk" and images.file is None) or (wanted == "host" and device.type == "cpu")
+        # Rows that are in no file cannot be read from one, and on a CPU the device's memory is the host's.
+        absent = (wanted == "disk" and not in_file) or (wanted == "host" and device.type == "cpu")
         return "device" if absent else wanted
-    size = images.pixels.numel() * images.pixels.element_size()
-    if images.file is not None and size > _SHARE_OF_MEMORY * memory():
+    size = sum(column.rows.numel() * column.rows.element_size() for column in columns.values() if not _small(column))
+    if in_file and size > _SHARE_OF_MEMORY * memory():
         return "disk"
     if device.type == "cuda" and size > _SHARE_OF_DEVICE * torch.cuda.mem_get_info(device)[0]:
         return "host"
@@ -34,7 +39,7 @@ def choose(wanted: Residence, images: Images, device: torch.device) -> Residence
 
 
 def memory() -> int:
-    """The bytes of memory that this process may have: the machine's, or what its group is held to."""
+    """Return the bytes of memory that this process may use: the machine's, or the limit of its control group."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
@@ -43,48 +48,56 @@ def memory() -> int:
 
 
 class Resident:
-    """Images on the device: a batch is one gather."""
+    """Rows on the device: a batch is one gather."""
 
-    def __init__(self, images: Images, chosen: Tensor, device: torch.device) -> None:
-        # Where they lie in memory there already, all splits read the same ones; else each keeps its own.
-        here = images.file is None and images.pixels.device == device
-        self._pixels = images.pixels if here else images.pixels[chosen].to(device)
-        self._labels = _labels_of(images, None if here else chosen, device)
-        self.rows = (chosen if here else torch.arange(len(chosen))).to(device)
+    def __init__(self, columns: Columns, chosen: Tensor, device: torch.device) -> None:
+        # Rows that are in the device's memory already are shared by all splits; otherwise each split has a copy.
+        shared = all(column.file is None and column.rows.device == device for column in columns.values())
+        self._columns = {
+            name: column.rows if shared else column.rows[chosen].to(device) for name, column in columns.items()
+        }
+        self.rows = (chosen if shared else torch.arange(len(chosen))).to(device)
 
     def gather(self, rows: Tensor) -> Batch:
-        """These rows."""
-        batch = {"image": self._pixels.index_select(0, rows)}
-        return batch if self._labels is None else {**batch, "label": self._labels.index_select(0, rows)}
+        """Return a copy of these rows."""
+        return {name: column.index_select(0, rows) for name, column in self._columns.items()}
 
 
 class Streamed:
-    """Images in the host's memory, or in a file, on their way to the device."""
+    """Rows in the host's memory, or in a file, that are sent to the device batch by batch."""
 
-    def __init__(self, images: Images, chosen: Tensor, device: torch.device, *, from_disk: bool) -> None:
+    def __init__(self, columns: Columns, chosen: Tensor, device: torch.device, *, from_disk: bool) -> None:
         self._device, self._pinned = device, device.type == "cuda"
-        copied = images.file is not None and not from_disk
-        self._pixels = images.pixels[chosen] if copied else images.pixels
-        self._labels = _labels_of(images, chosen if copied else None, device)
-        self._file = open(images.file, "rb", buffering=0) if images.file and from_disk else None  # noqa: SIM115
+        copied = _in_file(columns) and not from_disk
+        rows = {name: column.rows[chosen] if copied else column.rows for name, column in columns.items()}
+        # One number an item is little: such columns are on the device in any case.
+        self._resident = {name: rows[name].to(device) for name, column in columns.items() if _small(column)}
+        self._streamed = {name: rows[name] for name in columns if name not in self._resident}
+        self._files = {
+            name: open(column.file, "rb", buffering=0)  # noqa: SIM115
+            for name, column in columns.items()
+            if name in self._streamed and column.file and from_disk
+        }
         self.rows = torch.arange(len(chosen)) if copied else chosen
 
     def gather(self, rows: Tensor) -> Batch:
-        """These rows, from memory out of which a GPU can fetch them by itself."""
-        size = (len(rows), *self._pixels.shape[1:])
-        found = torch.empty(size, dtype=self._pixels.dtype, pin_memory=self._pinned)
-        if self._file:
-            _read(self._file.fileno(), rows.tolist(), found.numpy().data.cast("B"))
-        else:
-            torch.index_select(self._pixels, 0, rows, out=found)
-        batch = {"image": found.to(self._device, non_blocking=True)}
-        if self._labels is not None:
-            batch["label"] = self._labels.index_select(0, rows.to(self._device))
+        """Return these rows, sent from pinned memory, out of which a GPU reads without waiting for the CPU."""
+        batch = {}
+        for name, stored in self._streamed.items():
+            found = torch.empty((len(rows), *stored.shape[1:]), dtype=stored.dtype, pin_memory=self._pinned)
+            if file := self._files.get(name):
+                _read(file.fileno(), rows.tolist(), found.numpy().data.cast("B"))
+            else:
+                torch.index_select(stored, 0, rows, out=found)
+            batch[name] = found.to(self._device, non_blocking=True)
+        if self._resident:
+            there = rows.to(self._device)
+            batch |= {name: column.index_select(0, there) for name, column in self._resident.items()}
         return batch
 
 
 class Ahead:
-    """Makes what will be asked for next, in threads; what was not foreseen is made at once."""
+    """Prepares the next batches in threads; a batch that was not foreseen is prepared when it is asked for."""
 
     def __init__(self, make: Callable[[int], Batch]) -> None:
         self._make = make
@@ -92,7 +105,7 @@ class Ahead:
         self._coming: dict[int, Future[Batch]] = {}
 
     def get(self, number: int) -> Batch:
-        """What `make` gives for this number; the next ones are begun."""
+        """Return the batch of this number, and start on the next ones."""
         future = self._coming.pop(number, None)
         wanted = range(number + 1, number + 1 + _AHEAD)
         for other in [other for other in self._coming if other not in wanted]:
@@ -103,17 +116,22 @@ class Ahead:
         return future.result() if future else self._make(number)
 
 
-def _labels_of(images: Images, chosen: Tensor | None, device: torch.device) -> Tensor | None:
-    """The labels of the chosen images, or of all, on the device."""
-    if images.labels is None:
-        return None
-    return (images.labels if chosen is None else images.labels[chosen]).to(device)
+def _in_file(columns: Columns) -> bool:
+    return any(column.file is not None for column in columns.values())
+
+
+def _small(column: Column) -> bool:
+    """Return True for a column of single numbers."""
+    return column.rows.dim() == 1
 
 
 def _read(file: int, rows: list[int], into: memoryview) -> None:
-    """Rows of a file one after the other: reading takes half the time of faulting mapped pages in, and no memory."""
+    """Read rows of a file one after the other.
+
+    This takes half the time of touching mapped pages, and no memory for them.
+    """
     length = len(into) // len(rows)
     for place, row in enumerate(rows):
         part = into[place * length :][:length]
         if os.preadv(file, [part], row * length) != length:
-            raise RunError("The file of decoded images ends too soon: it was changed while it was read.")
+            raise RunError("The file of decoded images ends too early: it was changed during the run.")

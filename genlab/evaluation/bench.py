@@ -1,36 +1,35 @@
-"""What every measure of a model looks at: the data, the device, what is asked for, and what is made only once."""
+"""The bench: one data set on which any number of models are measured alike, and what they share."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from genlab.contract import Batch, Encodes, Model, Samples
+from genlab.contract import Batch, Encodes, Model, Samples, conditions
 from genlab.data import held_out
-from genlab.data.dataset import Images
+from genlab.data.dataset import Dataset
 from genlab.data.progress import progress
 from genlab.extractors.classifier import Trained
-from genlab.extractors.embeddings import Embedding
 from genlab.extractors.reference import reference
-from genlab.metrics.distribution import Cloud, compared
-from genlab.metrics.memory import memorised
-from genlab.networks.extractor import Features
+from genlab.metrics.distribution import Cloud
+from genlab.metrics.memory import nearest_distances
+from genlab.networks.extractor import Extractor
 from genlab.randomness import generator
 from genlab.registry import ConfigError
 
 SPLIT = "test"
-REMEMBERED = 1_000
-"""Samples that are looked for among the training images, at most."""
+SEARCHED = 1_000
+"""The most samples that are searched for among the training items."""
 
-_AT_ONCE = 500
+_BATCH = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """How much is looked at; all of it stands in the protocol."""
+class EvaluationSettings:
+    """The amount of work of an evaluation; the protocol of the record holds all of it."""
 
     features: str | None = None
     count: int = 10_000
@@ -40,143 +39,187 @@ class Asked:
     only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        least = {"count": 2, "importance": 1, "draws": 1, "images": 2}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ConfigError(f"--{name} must be at least {low}, and {getattr(self, name)} is not.")
+        smallest = {"count": 2, "importance": 1, "draws": 1, "images": 2}
+        for name, least in smallest.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"--{name} must be at least {least}, got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Items, their codes and their labels, in the same order."""
+
+    codes: Tensor
+    items: Tensor
+    """N x numbers, flattened."""
+    labels: Tensor | None
+    known: dict[str, float] = field(default_factory=dict)
+    """Metrics that depend only on the items and on the length of a code, so that the next model can reuse them."""
+
+
+@dataclass(frozen=True)
+class Classified:
+    """Items as the classifier sees them, and the classes that they should have."""
+
+    features: Tensor
+    probabilities: Tensor
+    labels: Tensor
 
 
 @dataclass(eq=False)
 class Bench:
-    """One data set, on which any number of models are measured alike."""
+    """One data set, a device and settings; what no model changes is computed once and kept."""
 
-    images: Images
+    dataset: Dataset
     device: torch.device
-    asked: Asked
-    embed: Callable[[], Embedding]
-    """What distributions are compared by; a ConfigError where that cannot be had."""
-    classify: Callable[[], Trained]
-    """The classifier of the data; a ConfigError where there can be none."""
-    judge: Callable[[], Features | None]
-    """What enlargements are compared by besides their pixels."""
+    settings: EvaluationSettings
+    create_extractor: Callable[[], Extractor]
+    """Creates the extractor that compares distributions, or raises a ConfigError."""
+    train_classifier: Callable[[], Trained]
+    """Returns the classifier of the data, or raises a ConfigError."""
+    create_perceptual: Callable[[], Extractor | None]
+    """Creates the extractor that compares upscaled images, if one is installed."""
     notes: list[str] = field(default_factory=list)
-    """What is to be said of the part that is measured now, a sentence each."""
+    """Sentences about the part that is being measured."""
 
-    probes: dict[int, dict[str, float]] = field(default_factory=dict)
-    """By the length of a code, what is read from pixels and from as many components, which no model changes."""
+    _baselines: dict[Hashable, dict[str, float]] = field(default_factory=dict)
+    _known: dict[int, dict[str, float]] = field(default_factory=dict)
+    """By the length of a code."""
 
     def note(self, sentence: str) -> None:
-        """Once is enough."""
+        """Add a sentence, unless it is there already."""
         if sentence not in self.notes:
             self.notes.append(sentence)
 
     @cached_property
-    def embedding(self) -> Embedding:
-        """What distributions are compared by."""
-        return self.embed()
+    def extractor(self) -> Extractor:
+        """The extractor that compares distributions."""
+        return self.create_extractor()
 
     @cached_property
     def classifier(self) -> Trained:
-        """Judges what a conditional model makes."""
-        return self.classify()
+        """The classifier that says of which class a sample is."""
+        return self.train_classifier()
 
     @cached_property
-    def features(self) -> Features | None:
-        """What enlargements are compared by."""
-        return self.judge()
+    def perceptual(self) -> Extractor | None:
+        """The extractor that compares upscaled images."""
+        return self.create_perceptual()
 
     @cached_property
     def rows(self) -> Tensor:
-        """The images that are measured on."""
-        return held_out.chosen(self.images, SPLIT, self.asked.images)
+        """The indices of the items that are measured."""
+        return self.chosen(self.settings.images)
+
+    def chosen(self, most: int, split: str = SPLIT) -> Tensor:
+        """Return the indices of at most this many items of a split, and of no more than the settings allow."""
+        return held_out.chosen(self.dataset, split, min(most, self.settings.images))
 
     @property
     def count(self) -> int:
-        """How many samples are compared with as many real images."""
-        there = len(self.images.splits[SPLIT])
-        if there < self.asked.count:
-            self.note(f"There are {there:,} test images, so as many samples are measured and not {self.asked.count:,}.")
-        return min(there, self.asked.count)
+        """The number of samples, which is also the number of real items that they are compared with."""
+        available = len(self.dataset.splits[SPLIT])
+        if available < self.settings.count:
+            items = self.dataset.kind.plural
+            self.note(f"The test split has {available:,} {items}, so {available:,} samples are measured.")
+        return min(available, self.settings.count)
+
+    def note_baseline(self) -> None:
+        """Add a note if the baseline is measured on fewer items than the samples."""
+        available = len(self.dataset.splits["train"])
+        if available < self.count:
+            items = self.dataset.kind.plural
+            self.note(f"The train split has {available:,} {items}, so the baseline is measured on {available:,}.")
 
     @cached_property
     def real(self) -> Cloud:
-        """The test images by their features, which every set of samples is compared with."""
-        return Cloud(self.reference(SPLIT))
+        """The features of the test items, which all samples are compared with."""
+        return Cloud(self._reference(SPLIT))
+
+    def baseline(self, key: Hashable, compare: Callable[[Cloud, Cloud], dict[str, float]]) -> dict[str, float]:
+        """Compare the test items with training items in place of samples, once for each key."""
+        if key not in self._baselines:
+            training = Cloud(self._reference("train"))
+            self._baselines[key] = compare(self.real, training)
+        return self._baselines[key]
+
+    def _reference(self, split: str) -> Tensor:
+        return reference(self.dataset, split, self.extractor, self.count, seed=0).to(self.device)
 
     @cached_property
-    def floor(self) -> dict[str, float]:
-        """What as many training images get in place of samples."""
-        return compared(self.real, Cloud(self.reference("train")))
+    def nearest(self) -> Tensor:
+        """The distances of test items, which are not copies, to their nearest training items."""
+        rows = held_out.chosen(self.dataset, SPLIT, min(SEARCHED, self.count))
+        return self.nearest_training(torch.cat(list(self.items("reading", rows))))
 
-    def reference(self, split: str) -> Tensor:
-        """The features of the real images of a split."""
-        return reference(self.images, split, self.embedding, self.count, seed=0).to(self.device)
-
-    @cached_property
-    def nearest(self) -> dict[str, float]:
-        """How near test images, which are no copies, are to training images."""
-        rows = held_out.chosen(self.images, SPLIT, min(REMEMBERED, self.count))
-        real = torch.cat(list(self.pictures("looking", rows)))
-        return memorised(real, self.pictures("searching", self.images.splits["train"]))
+    def nearest_training(self, items: Tensor) -> Tensor:
+        """Return the distances of each item to its nearest training items, the nearest first."""
+        return nearest_distances(items, self.items("searching", self.dataset.splits["train"]))
 
     @cached_property
-    def judged(self) -> tuple[Tensor, Tensor]:
-        """What the classifier sees in the test images, and their classes."""
-        look = self.classifier.classifier.features
-        found = [(look(batch["image"]), batch["label"]) for batch in self.batches("looking")]
+    def classified(self) -> Classified:
+        """The test items as the classifier sees them."""
+        found = [
+            (self.classifier.classifier.features(batch["x"]), batch["label"]) for batch in self.batches("classifying")
+        ]
         features, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
-        return features, labels
+        return self.classify(features, labels)
 
-    def note_floor(self) -> None:
-        """Say where the floor is of fewer images than the figures."""
-        there = len(self.images.splits["train"])
-        if there < self.count:
-            self.note(f"There are {there:,} training images, so the floor is of so many and not of {self.count:,}.")
+    def classify(self, features: Tensor, labels: Tensor) -> Classified:
+        """Add the probability of each class to features of the classifier."""
+        return Classified(features, self.classifier.classifier.head(features).softmax(1), labels)
 
-    def batches(self, doing: str, rows: Tensor | None = None, size: int = _AT_ONCE) -> Iterator[Batch]:
-        """The images that are measured on, or other rows, and a bar that says how far it has come."""
+    def batches(self, doing: str, rows: Tensor | None = None, size: int = _BATCH) -> Iterator[Batch]:
+        """Yield the measured items, or those of other rows, with a progress bar."""
         rows = self.rows if rows is None else rows
         with progress(math.ceil(len(rows) / size), doing, doing, "batches") as advance:
-            for batch in held_out.batches(self.images, rows, self.device, size):
+            for batch in held_out.batches(self.dataset, rows, self.device, size):
                 yield batch
                 advance()
 
-    def pictures(self, doing: str, rows: Tensor | None = None, size: int = _AT_ONCE) -> Iterator[Tensor]:
-        """The images of the batches alone."""
-        return (batch["image"] for batch in self.batches(doing, rows, size))
+    def items(self, doing: str, rows: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield the column `x` of the batches."""
+        return (batch["x"] for batch in self.batches(doing, rows))
 
-    def samples(self, model: Model, seed: int, count: int | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """What a model makes and, where it can be told, of which classes: as many of each as real images have."""
+    def samples(self, model: Model, seed: int, count: int | None = None) -> Iterator[tuple[Tensor, Batch]]:
+        """Yield samples and the conditions that they were asked for, which occur as often as among real items."""
         assert isinstance(model, Samples)
         count = self.count if count is None else count
-        labels = self.labels[:count] if model.classes and self.labels is not None else None
+        names = [name for name in conditions(model) if name in self.dataset.columns]
         draws = generator(seed, "evaluation")
-        with progress(math.ceil(count / _AT_ONCE), "sampling", "sampled", "batches") as advance:
-            for start in range(0, count, _AT_ONCE):
-                asked = None if labels is None else labels[start : start + _AT_ONCE].to(self.device)
-                size = min(_AT_ONCE, count - start)
-                yield _made("sample", model.sample(size, asked, draws), (size, *self.images.shape)), asked
+        with progress(math.ceil(count / _BATCH), "sampling", "sampled", "batches") as advance:
+            for start in range(0, count, _BATCH):
+                size = min(_BATCH, count - start)
+                rows = self._condition_rows[start : start + size]
+                condition = {name: self.dataset.columns[name].rows[rows].to(self.device) for name in names}
+                generated = model.sample(size, condition or None, draws)
+                yield checked("sample", generated, (size, *self.dataset.kind.shape)), condition
                 advance()
 
-    def codes(self, model: Encodes, images: Tensor) -> Tensor:
-        """The codes of these images."""
-        codes = model.encode(images)
-        return _made("encode", codes, (len(images), *codes.shape[1:2]))
+    def coded(self, model: Model, split: str, most: int) -> Coded:
+        """Return the codes of at most this many items of a split."""
+        assert isinstance(model, Encodes)
+        rows, found = self.chosen(most, split), list[tuple[Tensor, Tensor]]()
+        for batch in self.batches("encoding", rows):
+            codes = model.encode(batch)
+            codes = checked("encode", codes, (len(batch["x"]), *codes.shape[1:2]))
+            found.append((codes.cpu(), batch["x"].flatten(1).cpu()))
+        codes, items = (torch.cat(parts) for parts in zip(*found, strict=True))
+        labels = None if self.dataset.labels is None else self.dataset.labels[rows]
+        return Coded(codes, items, labels, self._known.setdefault(codes.shape[1], {}))
 
     @cached_property
-    def labels(self) -> Tensor | None:
-        """The classes of the test images that samples are compared with, in an order of their own."""
-        if self.images.labels is None:
-            return None
-        labels = self.images.labels[held_out.chosen(self.images, SPLIT, self.count)]
-        return labels[torch.randperm(len(labels), generator=generator(0, "evaluation/labels"))]
+    def _condition_rows(self) -> Tensor:
+        """The indices of the test items that samples are compared with, in an order of their own."""
+        rows = held_out.chosen(self.dataset, SPLIT, self.count)
+        return rows[torch.randperm(len(rows), generator=generator(0, "evaluation/labels"))]
 
 
-def _made(ability: str, made: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """What a model made, if it is what its ability promises: somebody's own model may make anything."""
-    if tuple(made.shape) != shape:
-        found, wanted = (" x ".join(map(str, size)) or "a single number" for size in (made.shape, shape))
-        raise ConfigError(f"{ability} gives {found}, and {wanted} was asked for.")
-    if not bool(made.isfinite().all()):
-        raise ConfigError(f"{ability} gives numbers that are not finite.")
-    return made.float()
+def checked(ability: str, result: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return what a model made as floats; raise a ConfigError unless it has this shape and is finite."""
+    if tuple(result.shape) != shape:
+        found, wanted = (" x ".join(map(str, size)) or "a single number" for size in (result.shape, shape))
+        raise ConfigError(f"{ability} must return {wanted}, got {found}.")
+    if not bool(result.isfinite().all()):
+        raise ConfigError(f"{ability} must return finite numbers.")
+    return result.float()

@@ -1,187 +1,213 @@
-"""What is measured of a model, one part an ability: its figures, and the protocol that makes them mean something."""
+"""The metrics of each part of an evaluation: a table of which metric needs which ability, kind and columns.
+
+A part is a procedure that runs the model once and gives the result to all metrics of the part that fit. To add a
+metric, write a pure function in `genlab/metrics`, say in its BETTER which direction is better, and add one line to
+METRICS below.
+"""
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from genlab.contract import Bounds, Encodes, Model, Reconstructs, Samples, Scores, Upscales
-from genlab.data.dataset import Attribute
-from genlab.data.held_out import chosen
-from genlab.evaluation import enlargement
-from genlab.evaluation.bench import REMEMBERED, SPLIT, Bench
-from genlab.metrics import codes, denoising, filters, likelihood, memory, pixels, reconstruction
+from genlab.contract import (
+    Batch,
+    Bounds,
+    Encodes,
+    Model,
+    Reconstructs,
+    Samples,
+    Scores,
+    Upscales,
+    conditions,
+)
+from genlab.data.dataset import Column, Dataset
+from genlab.evaluation import super_resolution
+from genlab.evaluation.bench import SEARCHED, SPLIT, Bench, Classified, Coded
+from genlab.kinds import Image, Kind, Points
+from genlab.metrics import codes, denoising, disentanglement, distribution, filters, likelihood, memory, pixels
+from genlab.metrics import reconstruction as reconstruction_metrics
 from genlab.metrics.conditioning import class_accuracy, class_diversity
-from genlab.metrics.disentanglement import ESTIMATOR, disentangled
-from genlab.metrics.distribution import Cloud, compared
-from genlab.metrics.figures import Figure, summarised
-from genlab.networks.extractor import digest_of
+from genlab.metrics.metric import Metric, summarised
+from genlab.networks.extractor import Extractor, digest_of
 from genlab.randomness import reseed
 
-# What takes long is measured of so many images at most.
-DENOISED, PROBED, FACTORED, ENLARGED = 1_000, 10_000, 2_000, 100
+# Slow metrics are measured on at most this many items.
+DENOISED, PROBED, FACTORED, UPSCALED = 1_000, 10_000, 2_000, 100
 # A probe of pixels reads all of its images hundreds of times.
 _PROBED_NUMBERS, _PROBED_LEAST = 2**24, 500
 
+ATTRIBUTES = "attributes"
+"""Stands in the columns of an entry for all attributes of the data."""
+
+
+@runtime_checkable
+class EncodesByPosterior(Encodes, Bounds, Protocol):
+    """Can encode, and knows the posterior of each code."""
+
+
+class Entry(NamedTuple):
+    """One line of the table: a metric of a part, and what it needs."""
+
+    part: str
+    ability: type
+    kinds: tuple[type[Kind], ...]
+    metric: Callable[..., Mapping[str, Any]]
+    """A function of what the part's procedure hands to its metrics; returns values by name."""
+    columns: tuple[str, ...] = ()
+    """The columns besides `x` that the metric reads; without them it is left out."""
+
+    def fits(self, model: Model, dataset: Dataset) -> bool:
+        """Return True if the model has the ability, and the data has the kind and the columns."""
+        available = {*dataset.columns, *([ATTRIBUTES] if dataset.attributes else [])}
+        return (
+            isinstance(model, self.ability)
+            and isinstance(dataset.kind, self.kinds)
+            and all(column in available for column in self.columns)
+        )
+
+
+class Metrics:
+    """The metrics of one part that fit, called as one; remembers which columns each value depends on."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = tuple(entries)
+        self.columns: dict[str, tuple[str, ...]] = {}
+
+    def __call__(self, *arguments: Any) -> dict[str, Any]:
+        """Call every metric with these arguments, and return all values by name."""
+        values = dict[str, Any]()
+        for entry in self.entries:
+            found = entry.metric(*arguments)
+            self.columns |= dict.fromkeys(found, entry.columns)
+            values |= found
+        return values
+
 
 class Measured(NamedTuple):
-    """The figures of one part, and all that one has to know of them."""
+    """The metrics of one part, and how they were measured."""
 
-    figures: dict[str, Figure]
+    metrics: dict[str, Metric]
     protocol: dict[str, Any]
     name: str = ""
-    """The part's, where that says more than which part it is."""
+    """The name of the part in the record, if it says more than the part's own, such as the features."""
 
 
-def reconstruct(bench: Bench, model: Model) -> Measured | None:
-    """How near images come back."""
-    if not isinstance(model, Reconstructs):
-        return None
-    found = reconstruction.errors(model, bench.pictures("reconstructing"))
-    scales = {"MS-SSIM_scales": pixels.scales(*bench.images.shape[1:])} if "MS-SSIM" in found else {}
-    return Measured(summarised([found]), {"images": len(bench.rows), **scales})
+def reconstruct(bench: Bench, model: Model, metrics: Metrics) -> Measured:
+    """Compare reconstructions with the items: each metric gets both, and returns a value for each item."""
+    assert isinstance(model, Reconstructs)
+    found = reconstruction_metrics.measure(model, bench.batches("reconstructing"), metrics)
+    scales = {"MS-SSIM_scales": pixels.scales(*bench.dataset.kind.shape[1:])} if "MS-SSIM" in found else {}
+    return Measured(summarised([found]), {"items": len(bench.rows), **scales})
 
 
-def denoise(bench: Bench, model: Model) -> Measured | None:
-    """How near clean images are reconstructed from noisy ones, beside filters."""
-    if not isinstance(model, Reconstructs) or bench.images.shape.points:
-        return None
-    rows = chosen(bench.images, SPLIT, min(DENOISED, bench.asked.images))
-    draws = [
-        denoising.denoised(model, bench.pictures("denoising", rows, 100), seed) for seed in range(bench.asked.draws)
-    ]
-    return Measured(summarised(draws), {"images": len(rows), "draws": len(draws), "filters": filters.METHODS})
+def denoise(bench: Bench, model: Model, metrics: Metrics) -> Measured:
+    """Reconstruct noisy images: each metric gets the model, batches and a seed."""
+    rows = bench.chosen(DENOISED)
+    batches = _Again(partial(bench.batches, "denoising", rows, 100))
+    draws = [metrics(model, batches, seed) for seed in range(bench.settings.draws)]
+    return Measured(summarised(draws), {"items": len(rows), "draws": len(draws), "filters": filters.METHODS})
 
 
-def score(bench: Bench, model: Model) -> Measured | None:
-    """How likely images are."""
-    if not isinstance(model, Scores):
-        return None
+def score(bench: Bench, model: Model, metrics: Metrics) -> Measured:
+    """Compute the likelihood of items: each metric gets the values in nats, the model and the kind."""
+    items = len(bench.rows)
     if not isinstance(model, Bounds):
+        assert isinstance(model, Scores)
         reseed(bench.device, 0, "evaluation/score")
-        draws = [likelihood.scores(model, bench.pictures("scoring"))]
-        return Measured(summarised(draws), {"images": len(bench.rows)})
-    draws = [
-        likelihood.bounds(model, bench.pictures("bounding", size=100), bench.asked.importance, seed)
-        for seed in range(bench.asked.draws)
-    ]
-    over = "the points" if bench.images.shape.points else "[0, 1]"
-    kind = f"a density over {over}" if model.continuous else "a probability of each pixel"
-    protocol = {"images": len(bench.rows), "draws": len(draws), "importance_samples": bench.asked.importance}
-    return Measured(summarised(draws), {**protocol, "likelihood": kind, "unit": "nats an image"})
+        nats = likelihood.scores(model, bench.batches("scoring"))
+        return Measured(summarised([metrics(nats, model, bench.dataset.kind)]), {"items": items})
+    draws, importance = bench.settings.draws, bench.settings.importance
+    bounds = [likelihood.bounds(model, bench.batches("bounding", size=100), importance, seed) for seed in range(draws)]
+    found = [metrics(nats, model, bench.dataset.kind) for nats in bounds]
+    protocol = {"items": items, "draws": draws, "importance_samples": importance}
+    likelihoods = "a density" if model.continuous else "a probability"
+    return Measured(summarised(found), {**protocol, "likelihood": likelihoods, "unit": "nats per item"})
 
 
-def sample(bench: Bench, model: Model) -> Measured | None:
-    """How near the distribution of what it makes is to that of real images."""
-    if not isinstance(model, Samples):
-        return None
-    embedding = bench.embedding
-    draws = []
-    for seed in range(bench.asked.draws):
-        made = torch.cat([embedding.embed(images) for images, _ in bench.samples(model, seed)])
-        draws.append(_named(compared(bench.real, Cloud(made)), embedding.name))
-    protocol = {"samples": bench.count, "real_images": bench.count, "draws": len(draws), "features": embedding.name}
-    protocol |= {"features_digest": embedding.digest, "features_are": embedding.says, "floor": "training images"}
-    bench.note_floor()
-    figures = summarised(draws, _named(bench.floor, embedding.name))
-    return Measured(figures, protocol, f"sample-{embedding.name}")
+def sample(bench: Bench, model: Model, metrics: Metrics) -> Measured:
+    """Compare the distributions of samples and of test items: each metric gets the features of both."""
+    extractor, draws = bench.extractor, list[dict[str, float]]()
+    for seed in range(bench.settings.draws):
+        generated = torch.cat([extractor.vector(items) for items, _ in bench.samples(model, seed)])
+        draws.append(_suffixed(metrics(bench.real, distribution.Cloud(generated)), extractor.name))
+    protocol = {"samples": bench.count, "real_items": bench.count, "draws": len(draws), "features": extractor.name}
+    protocol |= {"features_digest": extractor.digest, "features_are": extractor.description}
+    bench.note_baseline()
+    found = summarised(draws, _suffixed(bench.baseline(metrics.entries, metrics), extractor.name))
+    return Measured(found, {**protocol, "baseline": "training items"}, f"sample-{extractor.name}")
 
 
-def remember(bench: Bench, model: Model) -> Measured | None:
-    """Whether what it makes are copies of training images."""
-    if not isinstance(model, Samples):
-        return None
-    count = min(REMEMBERED, bench.count)
-    draws = []
-    for seed in range(bench.asked.draws):
-        made = torch.cat([images for images, _ in bench.samples(model, seed, count)])
-        draws.append(memory.memorised(made, bench.pictures("searching", bench.images.splits["train"])))
-    floor = bench.nearest
-    figures = summarised(draws, floor)
-    if "copies" in figures and figures["copies"].mean > 2 * floor["copies"] + 0.05:
+def remember(bench: Bench, model: Model, metrics: Metrics) -> Measured:
+    """Search samples among the training items: each metric gets the distances to the nearest of them."""
+    count, draws = min(SEARCHED, bench.count), list[dict[str, float]]()
+    for seed in range(bench.settings.draws):
+        generated = torch.cat([items for items, _ in bench.samples(model, seed, count)])
+        draws.append(metrics(bench.nearest_training(generated)))
+    baseline = metrics(bench.nearest)
+    found = summarised(draws, baseline)
+    if "copies" in found and found["copies"].mean > 2 * baseline["copies"] + 0.05:
         bench.note(
-            f"{figures['copies'].mean:.0%} of the samples are nearly copies of training images (of real test images "
-            f"{floor['copies']:.0%} are as near to one): the model has memorised them."
+            f"{found['copies'].mean:.0%} of the samples are near copies of training images "
+            f"({baseline['copies']:.0%} of the test images are): the model has memorised training images."
         )
-    training = len(bench.images.splits["train"])
-    protocol = {"samples": count, "draws": len(draws), "training_images": training, "floor": "test images"}
-    rule = {"copies_are": memory.RULE} if "copies" in figures else {}
-    return Measured(figures, {**protocol, "distance": "root mean square of the differences", **rule})
+    training = len(bench.dataset.splits["train"])
+    protocol = {"samples": count, "draws": len(draws), "training_items": training, "baseline": "test items"}
+    rule = {"copies_are": memory.RULE} if "copies" in found else {}
+    return Measured(found, {**protocol, "distance": "root mean square of the differences", **rule})
 
 
-def classes(bench: Bench, model: Model) -> Measured | None:
-    """Whether it makes what it is asked for, and how varied each class is."""
-    if not isinstance(model, Samples) or not model.classes or bench.labels is None:
+def classes(bench: Bench, model: Model, metrics: Metrics) -> Measured | None:
+    """Classify samples of a conditional model: each metric gets the samples and the test items, both classified."""
+    if "label" not in conditions(model):
         return None
-    judge, accuracy = bench.classifier
-    real_features, real_labels = bench.judged
-    draws = []
-    for seed in range(bench.asked.draws):
-        seen, asked = list[Tensor](), list[Tensor]()
-        for images, labels in bench.samples(model, seed):
-            assert labels is not None
-            seen.append(judge.features(images))
-            asked.append(labels)
-        features, wanted = torch.cat(seen), torch.cat(asked)
-        found = class_accuracy(judge.head(features).softmax(1), wanted)
-        draws.append(found | class_diversity(features, wanted, real_features, real_labels))
-    floors = class_accuracy(judge.head(real_features).softmax(1), real_labels) | {"class_diversity": 1.0}
-    protocol = {"samples": bench.count, "draws": len(draws), "floor": "test images"}
-    known = {"classifier_accuracy": accuracy, "classifier_digest": digest_of(judge.state_dict().items())}
-    return Measured(summarised(draws, floors), {**protocol, **known})
+    classifier, accuracy = bench.classifier
+    draws = list[dict[str, float]]()
+    for seed in range(bench.settings.draws):
+        features, labels = list[Tensor](), list[Tensor]()
+        for items, condition in bench.samples(model, seed):
+            features.append(classifier.features(items))
+            labels.append(condition["label"])
+        draws.append(metrics(bench.classify(torch.cat(features), torch.cat(labels)), bench.classified))
+    baseline = metrics(bench.classified, bench.classified)
+    protocol = {"samples": bench.count, "draws": len(draws), "baseline": "test items"}
+    known = {"classifier_accuracy": accuracy, "classifier_digest": digest_of(classifier.state_dict().items())}
+    return Measured(summarised(draws, baseline), {**protocol, **known})
 
 
-def code(bench: Bench, model: Model) -> Measured | None:
-    """What is in a code: how many of its numbers are used, and what can be read from them."""
-    if not isinstance(model, Encodes):
-        return None
-    most = max(_PROBED_LEAST, _PROBED_NUMBERS // math.prod(bench.images.shape))
-    most = min(PROBED, most, bench.asked.images)
-    learnt, tested = (_coded(bench, model, chosen(bench.images, split, most)) for split in ("train", SPLIT))
-    width = tested.codes.shape[1]
-    figures = codes.active_units(tested.codes) if isinstance(model, Bounds) else {}
-    figures |= codes.trustworthiness(tested.codes, tested.pixels, learnt.pixels)
-    if learnt.labels is not None and tested.labels is not None:
-        known = bench.probes.get(width)
-        found = codes.probes(*learnt[:2], learnt.labels, *tested[:2], tested.labels, known)
-        bench.probes[width] = {name: value for name, value in found.items() if name != "probe_accuracy"}
-        figures |= found
-    counts = {"images": len(tested.codes), "training_images": len(learnt.codes)}
-    protocol = {**counts, "estimator": codes.ESTIMATOR}
-    return Measured(summarised([figures]), protocol)
+def code(bench: Bench, model: Model, metrics: Metrics) -> Measured:
+    """Examine codes: each metric gets those of test items and those of training items."""
+    most = max(_PROBED_LEAST, _PROBED_NUMBERS // math.prod(bench.dataset.kind.shape))
+    training, tested = (bench.coded(model, split, min(PROBED, most)) for split in ("train", SPLIT))
+    protocol = {"items": len(tested.codes), "training_items": len(training.codes), "estimator": codes.ESTIMATOR}
+    return Measured(summarised([metrics(tested, training)]), protocol)
 
 
-def factors(bench: Bench, model: Model) -> Measured | None:
-    """Whether each number of the code stands for one thing, where what is behind the images is known."""
-    if not isinstance(model, Encodes) or not bench.images.attributes:
-        return None
-    rows = chosen(bench.images, SPLIT, min(FACTORED, bench.asked.images))
-    known = {
-        name: Attribute(attribute.values[rows], attribute.choices)
-        for name, attribute in bench.images.attributes.items()
-    }
-    figures = disentangled(_coded(bench, model, rows).codes, known)
-    return Measured(summarised([figures]), {"images": len(rows), "factors": list(known), "estimator": ESTIMATOR})
+def factors(bench: Bench, model: Model, metrics: Metrics) -> Measured:
+    """Compare codes with the known factors of the data: each metric gets both."""
+    rows = bench.chosen(FACTORED)
+    known = {name: Column(column.kind, column.rows[rows]) for name, column in bench.dataset.attributes.items()}
+    found = metrics(bench.coded(model, SPLIT, FACTORED).codes, known)
+    protocol = {"items": len(rows), "factors": list(known), "estimator": disentanglement.ESTIMATOR}
+    return Measured(summarised([found]), protocol)
 
 
-def upscale(bench: Bench, model: Model) -> Measured | None:
-    """How near enlarged images come to the true ones, beside the bicubic filter."""
-    if not isinstance(model, Upscales):
-        return None
-    rows = chosen(bench.images, SPLIT, min(ENLARGED, bench.asked.images))
-    pictures = ((str(row), bench.images.pixels[row].permute(1, 2, 0)) for row in rows.tolist())
-    means = enlargement.measure(model, pictures, bench.features, bench.images.shape.channels)[-2:]
-    ways = {row.by: row.figures for row in means}
-    figures = ways[enlargement.MODEL] | _named(ways[enlargement.BICUBIC], enlargement.BICUBIC)
-    protocol = {"images": len(rows), "method": enlargement.caption(model.scale)}
-    if features := bench.features:
-        protocol |= {"features": features.name, "features_digest": features.digest}
-    return Measured(summarised([figures]), protocol)
+def upscale(bench: Bench, model: Model, metrics: Metrics) -> Measured:
+    """Upscale small versions of test images: each metric gets the model, the images and a perceptual extractor."""
+    assert isinstance(model, Upscales)
+    rows, images = bench.chosen(UPSCALED), bench.dataset.columns["x"].rows
+    photographs = [(str(row), images[row].permute(1, 2, 0)) for row in rows.tolist()]
+    found = metrics(model, photographs, bench.perceptual)
+    protocol = {"items": len(rows), "method": super_resolution.caption(model.scale)}
+    if extractor := bench.perceptual:
+        protocol |= {"features": extractor.name, "features_digest": extractor.digest}
+    return Measured(summarised([found]), protocol)
 
 
-PARTS: dict[str, Callable[[Bench, Model], Measured | None]] = {
+PROCEDURES: dict[str, Callable[[Bench, Model, Metrics], Measured | None]] = {
     "reconstruct": reconstruct,
     "denoise": denoise,
     "score": score,
@@ -192,24 +218,91 @@ PARTS: dict[str, Callable[[Bench, Model], Measured | None]] = {
     "factors": factors,
     "upscale": upscale,
 }
-"""By the name that --only takes, in the order of the table."""
+"""The parts by the name that --only takes, in the order of the table."""
+PARTS = tuple(PROCEDURES)
 
 
-class _Coded(NamedTuple):
-    codes: Tensor
-    pixels: Tensor
-    labels: Tensor | None
+def measure(part: str, bench: Bench, model: Model) -> tuple[Measured, Metrics] | None:
+    """Measure one part; None if the model or the data lacks what its metrics need."""
+    entries = [entry for entry in METRICS if entry.part == part and entry.fits(model, bench.dataset)]
+    metrics = Metrics(entries)
+    found = PROCEDURES[part](bench, model, metrics) if entries else None
+    return None if found is None else (found, metrics)
 
 
-def _coded(bench: Bench, model: Encodes, rows: Tensor) -> _Coded:
-    """The codes of these images, the images as rows of numbers, and their labels where there are some."""
-    found = [
-        (bench.codes(model, batch["image"]).cpu(), batch["image"].flatten(1).cpu())
-        for batch in bench.batches("encoding", rows)
-    ]
-    coded, flat = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return _Coded(coded, flat, None if bench.images.labels is None else bench.images.labels[rows])
+def _nats(nats: dict[str, float], model: Scores, kind: Kind) -> dict[str, float]:
+    return nats
 
 
-def _named(figures: dict[str, float], what: str) -> dict[str, float]:
-    return {f"{name}-{what}": value for name, value in figures.items()}
+def _bits(nats: dict[str, float], model: Bounds, kind: Kind) -> dict[str, float]:
+    bound = next(value for name, value in nats.items() if name.startswith("negative_bound"))
+    bits = likelihood.bits_per_dimension(bound, math.prod(kind.shape), model.continuous)
+    return {"bits_per_dimension": bits}
+
+
+def _class_accuracy(generated: Classified, real: Classified) -> dict[str, float]:
+    return class_accuracy(generated.probabilities, generated.labels)
+
+
+def _class_diversity(generated: Classified, real: Classified) -> dict[str, float]:
+    return class_diversity(generated.features, generated.labels, real.features, real.labels)
+
+
+def _active_units(tested: Coded, training: Coded) -> dict[str, float]:
+    return codes.active_units(tested.codes)
+
+
+def _trustworthiness(tested: Coded, training: Coded) -> dict[str, float]:
+    return codes.trustworthiness(tested.codes, tested.items, training.items)
+
+
+def _probes(tested: Coded, training: Coded) -> dict[str, float]:
+    assert training.labels is not None
+    assert tested.labels is not None
+    both = (training.codes, training.items, training.labels, tested.codes, tested.items, tested.labels)
+    found = codes.probes(*both, tested.known)
+    tested.known.update({name: value for name, value in found.items() if name != "probe_accuracy"})
+    return found
+
+
+def _upscaling(
+    model: Upscales, photographs: Sequence[tuple[str, Tensor]], extractor: Extractor | None
+) -> dict[str, float]:
+    channels = photographs[0][1].shape[2]
+    means = super_resolution.measure(model, photographs, extractor, channels)[-2:]
+    ways = {row.by: row.metrics for row in means}
+    return ways[super_resolution.MODEL] | _suffixed(ways[super_resolution.BICUBIC], super_resolution.BICUBIC)
+
+
+METRICS: list[Entry] = [
+    Entry("reconstruct", Reconstructs, (Image, Points), reconstruction_metrics.errors),
+    Entry("reconstruct", Reconstructs, (Image,), reconstruction_metrics.image_similarity),
+    Entry("denoise", Reconstructs, (Image,), denoising.denoised),
+    Entry("score", Scores, (Kind,), _nats),
+    Entry("score", Bounds, (Image,), _bits),
+    Entry("sample", Samples, (Kind,), distribution.compare),
+    Entry("remember", Samples, (Image, Points), memory.nearest_training),
+    Entry("remember", Samples, (Image,), memory.copies),
+    Entry("classes", Samples, (Image,), _class_accuracy, ("label",)),
+    Entry("classes", Samples, (Image,), _class_diversity, ("label",)),
+    Entry("code", EncodesByPosterior, (Kind,), _active_units),
+    Entry("code", Encodes, (Image, Points), _trustworthiness),
+    Entry("code", Encodes, (Image, Points), _probes, ("label",)),
+    Entry("factors", Encodes, (Kind,), disentanglement.disentangled, (ATTRIBUTES,)),
+    Entry("upscale", Upscales, (Image,), _upscaling),
+]
+"""All metrics, in the order in which a part computes them."""
+
+
+class _Again:
+    """Batches that each metric can read from the beginning."""
+
+    def __init__(self, read: Callable[[], Iterator[Batch]]) -> None:
+        self.read = read
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.read()
+
+
+def _suffixed(values: Mapping[str, float], suffix: str) -> dict[str, float]:
+    return {f"{name}-{suffix}": value for name, value in values.items()}

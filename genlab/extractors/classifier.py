@@ -1,6 +1,5 @@
-"""A small residual classifier of a data set's own images, by which made ones are judged."""
+"""A small residual classifier that is trained on the data itself, and its last layer as features."""
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -9,22 +8,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genlab.contract import Batch, Model, Shape, Terms
-from genlab.data.dataset import Images
+from genlab.contract import Batch, Model, Result
+from genlab.data.dataset import Dataset
 from genlab.extractors.trained import Recipe
+from genlab.kinds import Classes, Image
+from genlab.networks.extractor import Extractor, code_of, freeze
 from genlab.registry import ConfigError
 from genlab.training.console import Console
 from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
 
 SEED = 0
 EPOCHS, LEAST_STEPS, MOST_STEPS = 30, 300, 1500
-PLAYER = PlayerSettings(optimizer="adamw", rate=4e-3, weight_decay=0.02, schedule="cosine", warmup=50)
+PLAYER = PlayerSettings(optimizer="adamw", lr=4e-3, weight_decay=0.02, schedule="cosine", warmup=50)
 
 _AT_ONCE = 128
 
 
 class Residual(nn.Module):
-    """A residual block (He et al. 2016), of its own so that a change to the models' networks changes no verdict."""
+    """A residual block (He et al. 2016); separate from the models' networks, so that their changes change no metric."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -39,13 +40,13 @@ class Residual(nn.Module):
 
 
 class Classifier(Model):
-    """Says which class an image is of, and what it saw in it; trained by cross entropy on real images."""
+    """A classifier of images, which also gives the features that it decides by; trained by cross entropy."""
 
-    def __init__(self, *, shape: Shape, classes: int, width: int = 32) -> None:
+    def __init__(self, *, x: Image, classes: int, width: int = 32) -> None:
         super().__init__()
-        self.shape, self.classes = shape, classes
-        layers, before, side = list[nn.Module](), shape.channels, min(shape.height, shape.width)
-        # The first layers halve what is large, so that the blocks cost about the same for all images.
+        self.shape = x.shape
+        layers, before, side = list[nn.Module](), x.channels, min(x.height, x.width)
+        # The first layers halve large images, so that the blocks cost about the same for all sizes.
         while side > 16 or not layers:
             stride = 2 if side > 16 else 1
             layers += [nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
@@ -55,97 +56,122 @@ class Classifier(Model):
         layers += [Residual(2 * width, 4 * width), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         self.body, self.head = nn.Sequential(*layers), nn.Linear(4 * width, classes)
 
-    def loss(self, batch: Batch) -> Terms:
-        """Cross entropy, and the share of right answers."""
-        scores: Tensor = self.head(self.body(batch["image"]))
+    def loss(self, batch: Batch) -> Result:
+        """Return the cross entropy, and the accuracy."""
+        scores: Tensor = self.head(self.body(batch["x"]))
         right = scores.argmax(1) == batch["label"]
-        return {"loss": functional.cross_entropy(scores, batch["label"]), "accuracy": right.float().mean()}
+        return Result(functional.cross_entropy(scores, batch["label"]), {"accuracy": right.float().mean()})
 
     def classify(self, images: Tensor) -> Tensor:
-        """The probability of each class for each image, N x classes."""
-        return self._looked_at(images, lambda part: self.head(self.body(part)).softmax(1))
+        """Return the probability of each class for each image, N x classes."""
+        return self._in_parts(images, lambda part: self.head(self.body(part)).softmax(1))
 
     def features(self, images: Tensor) -> Tensor:
-        """What the last layer decides by: N x F, averaged over the places of the image."""
-        return self._looked_at(images, self.body)
+        """Return the features that the last layer decides by, N x F, averaged over positions."""
+        return self._in_parts(images, self.body)
 
-    def _looked_at(self, images: Tensor, look: Callable[[Tensor], Tensor]) -> Tensor:
-        """So many images at once as memory holds, and nothing is learnt from them."""
-        if tuple(images.shape[1:]) != tuple(self.shape):
-            found, wanted = (" x ".join(map(str, size)) for size in (images.shape[1:], self.shape))
-            raise ConfigError(f"The classifier was trained on images of {wanted}, and these are {found}.")
+    def _in_parts(self, images: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """Apply a function to parts of the images, in evaluation mode and without gradients."""
+        if tuple(images.shape[1:]) != self.shape:
+            found, expected = (" x ".join(map(str, size)) for size in (images.shape[1:], self.shape))
+            raise ConfigError(f"The classifier is trained on images of {expected}, got {found}.")
         training = self.training
         self.eval()
         try:
             with torch.no_grad():
                 starts = range(0, max(1, len(images)), _AT_ONCE)
-                return torch.cat([look(images[start : start + _AT_ONCE]) for start in starts])
+                return torch.cat([compute(images[start : start + _AT_ONCE]) for start in starts])
         finally:
             self.train(training)
 
 
-# What the weights mean, as it stood when it was imported: a change to it is another classifier.
-LAYERS = "".join(inspect.getsource(part) for part in (Residual, Classifier))
+CODE = code_of(Residual, Classifier)
+"""The code at the time of import: other code with the same weights is another classifier."""
+
+
+class ClassifierFeatures(Extractor):
+    """The features that the last layer of a trained classifier decides by."""
+
+    has_vectors = True
+
+    def __init__(self, network: Classifier, *, description: str) -> None:
+        super().__init__("classifier", description=description, code=CODE)
+        self.network = network
+        freeze(self)
+
+    def rows(self, items: Tensor) -> Tensor:
+        """Return the input of the last layer."""
+        return self.network.features(items)
+
+
+def classifier(
+    *,
+    x: Image,
+    label: Classes,
+    dataset: Dataset,
+    device: torch.device | None = None,
+    console: Console | None = None,
+) -> ClassifierFeatures:
+    """Create the extractor: train the classifier once on the data, and load it from the cache afterwards."""
+    network, accuracy = trained_classifier(dataset, device=device, console=console)
+    held_out = "test" if len(dataset.splits["test"]) else "validation"
+    share = "accuracy unknown" if accuracy is None else f"{accuracy:.1%} accurate on the {held_out} images"
+    return ClassifierFeatures(network, description=f"a residual classifier of the training images, {share}")
 
 
 class Trained(NamedTuple):
-    """A classifier that has learnt its data set, in evaluation mode."""
+    """A trained classifier in evaluation mode."""
 
     classifier: Classifier
     accuracy: float | None
-    """The share of right answers on test images, on validation images where there are none, None without either."""
+    """Accuracy on test images, or on validation images if there are none; None without either."""
 
 
 def trained_classifier(
-    images: Images, *, device: torch.device | None = None, console: Console | None = None
+    dataset: Dataset, *, device: torch.device | None = None, console: Console | None = None
 ) -> Trained:
-    """The classifier of a data set, trained once and found again in the cache folder from then on."""
-    _check(images)
-    recipe = _recipe(images)
+    """Return the classifier of a data set: train it once, and load it from the cache afterwards."""
+    recipe = _recipe(dataset)
     classifier = recipe.trained(device or torch.device("cpu"), console or Console())
     return Trained(classifier, recipe.accuracy(classifier))
 
 
-def classes_to_learn(images: Images) -> int:
-    """How many classes the training images are of; it takes two for a classifier."""
-    return 0 if images.labels is None else int(images.labels[images.splits["train"]].bincount().count_nonzero())
+def classes_to_learn(dataset: Dataset) -> int:
+    """Return the number of classes among the training items; a classifier needs at least 2."""
+    return 0 if dataset.labels is None else int(dataset.labels[dataset.splits["train"]].bincount().count_nonzero())
 
 
-def folder_of(images: Images) -> Path:
-    """Where the classifier of these images is kept; another for other images, settings or layers."""
-    return _recipe(images).folder
+def folder_of(dataset: Dataset) -> Path:
+    """Return the cache folder of the classifier; it depends on the data, the settings and the layers."""
+    return _recipe(dataset).folder
 
 
-def _check(images: Images) -> None:
-    if images.shape.points:
-        raise ConfigError("A classifier looks at images, and this data is points.")
-    if images.labels is None:
-        raise ConfigError("A classifier learns from labels, and this data has none.")
-    classes = classes_to_learn(images)
-    if classes < 2:
-        found = "one class" if classes else "no image"
-        raise ConfigError(f"A classifier tells classes apart, and there is {found} to train it on.")
-
-
-def _recipe(images: Images) -> Recipe[Classifier]:
-    """As long as it takes, and no longer: large sets by the step, small ones by the epoch."""
-    count = len(images.splits["train"])
+def _recipe(dataset: Dataset) -> Recipe[Classifier]:
+    """Return a recipe whose length suits the data: steps are limited for large sets, epochs for small ones."""
+    x, classes = dataset.kind, len(dataset.classes)
+    if not isinstance(x, Image):
+        raise ConfigError(f"The classifier takes images, and this data holds {x.describe()}.")
+    if dataset.labels is None:
+        raise ConfigError("The classifier needs labels, and this data has none.")
+    if (found := classes_to_learn(dataset)) < 2:
+        raise ConfigError(f"The classifier needs training images of at least 2 classes, got {found}.")
+    count = len(dataset.splits["train"])
     batch_size = min(128, count)
     settings = TrainerSettings(
         batch_size=batch_size,
         steps=min(MOST_STEPS, max(LEAST_STEPS, EPOCHS * (count // batch_size))),
         checkpoint_every=250,
-        # The same verdict from every machine, and compiling takes longer than this training.
+        # The same classifier on every machine; compiling would take longer than this training.
         precision="float32",
         compile=False,
     )
     return Recipe(
         name="classifier",
-        images=images,
-        untrained=lambda: Classifier(shape=images.shape, classes=images.classes),
-        layers=(tuple(images.shape), images.classes, LAYERS),
+        dataset=dataset,
+        untrained=lambda: Classifier(x=x, classes=classes),
+        layers=(x.shape, classes, CODE),
         settings=settings,
-        loading=LoadingSettings(shift=max(1, min(images.shape[1:]) // 16)),
+        loading=LoadingSettings(shift=max(1, min(x.height, x.width) // 16)),
         player=PLAYER,
         seed=SEED,
     )

@@ -1,70 +1,73 @@
-"""A small evaluation while a model is trained: validation images alone, so that the best may be chosen by it."""
+"""A small evaluation during training on validation items, so that the best checkpoint can be chosen by it."""
 
 from collections.abc import Callable
 
 import torch
 
-from genlab.contract import Model, Reconstructs, Samples
+from genlab.contract import Batch, Model, Reconstructs, Samples, conditions, home
 from genlab.data import held_out
-from genlab.data.dataset import Images
-from genlab.extractors.embeddings import Embedding
+from genlab.data.dataset import Dataset
 from genlab.extractors.reference import reference
-from genlab.metrics import reconstruction
-from genlab.metrics.distribution import Cloud, compared
-from genlab.metrics.figures import better
+from genlab.kinds import Image
+from genlab.metrics.distribution import Cloud, compare
+from genlab.metrics.metric import better
+from genlab.metrics.reconstruction import image_similarity, measure
+from genlab.networks.extractor import Extractor
 from genlab.randomness import generator
 from genlab.registry import ConfigError
-from genlab.training.quick import Quick
+from genlab.training.validation import Quick
 
 SPLIT, COUNT = "validation", 1_000
-_DISTANCES, _ERRORS = ("FD", "KID", "precision", "recall"), ("PSNR", "SSIM")
+_DISTANCES, _SIMILARITIES = ("FD", "KID", "precision", "recall"), ("PSNR", "SSIM")
+
+Measure = Callable[[Model], dict[str, float]]
 
 
-def quick(model: Model, images: Images, device: torch.device, embed: Callable[[], Embedding]) -> Quick:
-    """Of a model that samples, how near its samples are to validation images; of one that reconstructs, how near these.
+def quick(model: Model, dataset: Dataset, device: torch.device, extractor: Callable[[], Extractor]) -> Quick:
+    """Return the quick metrics that fit a model: distances of its samples, similarity of its reconstructions.
 
-    At most a thousand images and samples: figures to compare within a run, not with those of `genlab evaluate`.
+    They take at most 1,000 items and samples. Compare them within a run, not with those of `genlab evaluate`.
     """
-    if not len(images.splits[SPLIT]):
-        raise ConfigError("trainer.evaluate=quick looks at validation images, and this data has none; set it to null.")
-    measures = list[Callable[[Model], dict[str, float]]]()
+    if not len(dataset.splits[SPLIT]):
+        raise ConfigError("trainer.evaluate=quick needs validation data, and this data has none. Set it to null.")
+    measures = list[Measure]()
     if isinstance(model, Samples):
-        measures.append(_distances(images, embed(), device))
-    if isinstance(model, Reconstructs) and not images.shape.points:
-        measures.append(_errors(images, device))
+        measures.append(_distances(dataset, extractor(), device))
+    if isinstance(model, Reconstructs) and isinstance(dataset.kind, Image):
+        measures.append(_similarity(dataset, device))
     if not measures:
-        raise ConfigError("trainer.evaluate=quick measures models that sample or reconstruct; set it to null.")
+        raise ConfigError(
+            "trainer.evaluate=quick measures models that sample, or that reconstruct images. Set it to null."
+        )
 
-    def measure(model: Model) -> dict[str, float]:
-        # A GPU's short numbers are for training: what is chosen by is measured as `genlab evaluate` measures.
+    def measured(model: Model) -> dict[str, float]:
+        # bfloat16 is for training; these metrics are measured as `genlab evaluate` measures.
         with torch.autocast(device.type, enabled=False):
-            return {name: value for look in measures for name, value in look(model).items()}
+            return {name: value for each in measures for name, value in each(model).items()}
 
-    return Quick(measure, lambda name: better(name) == "higher")
+    return Quick(measured, lambda name: better(name) == "higher")
 
 
-def _distances(images: Images, embedding: Embedding, device: torch.device) -> Callable[[Model], dict[str, float]]:
-    real = Cloud(reference(images, SPLIT, embedding, COUNT, seed=0).to(device))
-    rows = held_out.chosen(images, SPLIT, COUNT)
-    labels = None if images.labels is None else images.labels[rows]
+def _distances(dataset: Dataset, extractor: Extractor, device: torch.device) -> Measure:
+    real = Cloud(reference(dataset, SPLIT, extractor, COUNT, seed=0).to(device))
+    rows = held_out.chosen(dataset, SPLIT, COUNT)
 
-    def look(model: Model) -> dict[str, float]:
+    def measured(model: Model) -> dict[str, float]:
         assert isinstance(model, Samples)
-        home = next(model.parameters()).device
-        asked = labels.to(home) if labels is not None and model.classes else None
-        made = model.sample(len(rows), asked, generator(0, "evaluation/quick"))
-        found = compared(real, Cloud(embedding.embed(made)))
-        return {f"{name}-{embedding.name}": found[name] for name in _DISTANCES if name in found}
+        condition: Batch = {name: dataset.columns[name].rows[rows].to(home(model)) for name in conditions(model)}
+        samples = model.sample(len(rows), condition or None, generator(0, "evaluation/quick"))
+        found = compare(real, Cloud(extractor.vector(samples)))
+        return {f"{name}-{extractor.name}": found[name] for name in _DISTANCES if name in found}
 
-    return look
+    return measured
 
 
-def _errors(images: Images, device: torch.device) -> Callable[[Model], dict[str, float]]:
-    rows = held_out.chosen(images, SPLIT, COUNT)
+def _similarity(dataset: Dataset, device: torch.device) -> Measure:
+    rows = held_out.chosen(dataset, SPLIT, COUNT)
 
-    def look(model: Model) -> dict[str, float]:
+    def measured(model: Model) -> dict[str, float]:
         assert isinstance(model, Reconstructs)
-        found = reconstruction.errors(model, (batch["image"] for batch in held_out.batches(images, rows, device)))
-        return {name: found[name] for name in _ERRORS if name in found}
+        found = measure(model, held_out.batches(dataset, rows, device), image_similarity)
+        return {name: found[name] for name in _SIMILARITIES if name in found}
 
-    return look
+    return measured

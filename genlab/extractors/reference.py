@@ -1,4 +1,4 @@
-"""What an embedding sees in real images, kept in the cache folder: it is asked for at every evaluation."""
+"""Vectors of real items, cached in a folder because every evaluation needs them."""
 
 import hashlib
 import warnings
@@ -9,50 +9,50 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Images
+from genlab.data.dataset import Dataset
 from genlab.data.files.cache import cache_folder
 from genlab.data.held_out import batches, chosen
 from genlab.data.progress import progress
-from genlab.extractors.embeddings import Embedding
+from genlab.networks.extractor import Extractor
 from genlab.registry import ConfigError
 from genlab.training.checkpoint import write_atomically
 
 _BATCH = 500
 
 
-def reference(images: Images, split: str, embedding: Embedding, count: int | None = None, seed: int = 0) -> Tensor:
-    """The N x F features of so many images of a split, in the order of `chosen`, on the embedding's device."""
-    rows = chosen(images, split, count, seed)
+def reference(dataset: Dataset, split: str, extractor: Extractor, count: int | None = None, seed: int = 0) -> Tensor:
+    """Return the vectors of `count` items of a split, N x F in the order of `chosen`, on the extractor's device."""
+    rows = chosen(dataset, split, count, seed)
     if not len(rows):
-        raise ConfigError(f"There are no {split} images to compare with.")
-    folder = cache_folder() / "references" / images.fingerprint
-    name = _name(images, split, embedding, rows)
-    features = _found(folder, name)
-    if features is None:
-        features = _embedded(images, rows, embedding)
-        _keep(folder, name, features)
-    return features.to(embedding.device)
+        raise ConfigError(f"There are no {split} {dataset.kind.plural} to compare with.")
+    folder = cache_folder() / "references" / dataset.fingerprint
+    name = _name(dataset, split, extractor, rows)
+    vectors = _found(folder, name)
+    if vectors is None:
+        vectors = _extracted(dataset, rows, extractor)
+        _store(folder, name, vectors)
+    return vectors.to(extractor.device)
 
 
-def _name(images: Images, split: str, embedding: Embedding, rows: Tensor) -> str:
-    """Of all that decides the features: the rows themselves stand for count and seed, and all of a split for any."""
-    # Between kinds of processors features differ in the digits that are rounded away.
-    parts = (images.fingerprint, split, embedding.name, embedding.digest, embedding.device.type)
+def _name(dataset: Dataset, split: str, extractor: Extractor, rows: Tensor) -> str:
+    """Return a name that depends on all that decides the vectors; the rows stand for count and seed."""
+    # Types of processors differ in rounding, so each has its own file.
+    parts = (dataset.fingerprint, split, extractor.name, extractor.digest, extractor.device.type)
     key = hashlib.sha256(repr(parts).encode() + rows.cpu().numpy().tobytes()).hexdigest()[:16]
-    return f"{embedding.name}-{split}-{len(rows)}-{key}"
+    return f"{extractor.name}-{split}-{len(rows)}-{key}"
 
 
-def _embedded(images: Images, rows: Tensor, embedding: Embedding) -> Tensor:
-    found, parts = list[Tensor](), -(-len(rows) // _BATCH)
-    with progress(parts, f"seeing {embedding.name} features", "seen", f"parts of {len(rows):,} images") as advance:
-        for batch in batches(images, rows, embedding.device, _BATCH):
-            found.append(embedding.embed(batch["image"]).cpu())
+def _extracted(dataset: Dataset, rows: Tensor, extractor: Extractor) -> Tensor:
+    found, parts, items = list[Tensor](), -(-len(rows) // _BATCH), dataset.kind.plural
+    with progress(parts, f"extracting {extractor.name} features", "done", f"parts of {len(rows):,} {items}") as advance:
+        for batch in batches(dataset, rows, extractor.device, _BATCH):
+            found.append(extractor.vector(batch["x"]).cpu())
             advance()
     return torch.cat(found)
 
 
 def _found(folder: Path, name: str) -> Tensor | None:
-    """What the first whole file of this name holds; damaged ones before it are removed."""
+    """Read the first undamaged file with this name; remove damaged ones before it."""
     for path in sorted(folder.glob(f"{name}-*.npy")):
         try:
             data = path.read_bytes()
@@ -60,21 +60,21 @@ def _found(folder: Path, name: str) -> Tensor | None:
                 return torch.from_numpy(np.load(BytesIO(data), allow_pickle=False))
             path.unlink()
         except OSError:
-            # Another process removed it, or it lies where nobody may read or write: it is made again all the same.
+            # Another process removed it, or it cannot be read or removed; the vectors are computed again.
             continue
     return None
 
 
-def _keep(folder: Path, name: str, features: Tensor) -> None:
+def _store(folder: Path, name: str, vectors: Tensor) -> None:
     buffer = BytesIO()
-    np.save(buffer, features.numpy(), allow_pickle=False)
+    np.save(buffer, vectors.numpy(), allow_pickle=False)
     data = buffer.getvalue()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / _file(name, data), data)
     except OSError as error:
-        reason = f"{error.strerror or error}. GENLAB_CACHE=FOLDER names another place."
-        warnings.warn(f"The features of real images cannot be kept in {folder}: {reason}", stacklevel=3)
+        reason = f"{error.strerror or error}. Set GENLAB_CACHE=FOLDER to use another folder."
+        warnings.warn(f"Cannot store the features of real data in {folder}: {reason}", stacklevel=3)
 
 
 def _file(name: str, data: bytes) -> str:

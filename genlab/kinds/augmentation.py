@@ -1,4 +1,4 @@
-"""Images changed at random as a whole batch, on the device, by numbers of a generator of their own."""
+"""Random changes of whole batches of images, on the device, drawn from their own generator."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How training images may be changed; the first of everything is what changes nothing."""
+    """Random changes of training images; the defaults change nothing."""
 
     flip: bool = False
     shift: int = 0
@@ -20,7 +20,7 @@ class Augmentation:
         return self.flip or self.shift > 0 or self.zoom < 1 or self.jitter > 0
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Each image of the batch changed by draws of its own."""
+        """Change each image of the batch by its own draws."""
         if self.flip:
             images = flipped(images, _uniform(images, generator) < 0.5)
         if self.zoom < 1:
@@ -37,12 +37,12 @@ class Augmentation:
 
 
 def flipped(images: Tensor, chosen: Tensor) -> Tensor:
-    """The chosen images seen in a mirror."""
+    """Mirror the chosen images."""
     return torch.where(chosen.view(-1, 1, 1, 1), images.flip(3), images)
 
 
 def shifted(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Each image moved by whole pixels; what was at the edge is repeated behind it."""
+    """Move each image by whole pixels; the pixels of the edge are repeated."""
     for dimension, distance in ((2, down), (3, right)):
         side = images.shape[dimension]
         places = (torch.arange(side, device=images.device) - distance.view(-1, 1)).clamp(0, side - 1)
@@ -53,7 +53,10 @@ def shifted(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
 
 
 def zoomed(images: Tensor, least: float, size: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """A part of each image enlarged to the whole: between `least` and all of a side, anywhere; draws in [0, 1)."""
+    """Enlarge a part of each image to full size.
+
+    The part has between `least` and all of each side. `size`, `down` and `right` are draws in [0, 1).
+    """
     scale = least + (1 - least) * size
     room = 1 - scale
     zero = torch.zeros_like(scale)
@@ -64,7 +67,7 @@ def zoomed(images: Tensor, least: float, size: Tensor, down: Tensor, right: Tens
 
 
 def jittered(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-    """Each image brighter, stronger and more colourful by these factors, or less so."""
+    """Multiply brightness, contrast and saturation of each image by these factors."""
     brightness, contrast, saturation = (factor.view(-1, 1, 1, 1) for factor in (brightness, contrast, saturation))
     images = images * brightness
     images = torch.lerp(images.mean((1, 2, 3), keepdim=True), images, contrast)

@@ -1,4 +1,4 @@
-"""A picture with all that its file says of it, read whole and written as the same kind of file."""
+"""A picture with its metadata, read whole from a file and written in the same format."""
 
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -15,19 +15,21 @@ from genlab.data.files.decode import (
     reason,
     upright,
 )
+from genlab.data.files.listing import shown
+from genlab.registry import ConfigError
 
 _EXIF, _WIDTH, _HEIGHT = 0x8769, 0xA002, 0xA003
-# What EXIF and TIFF say of the pixels as they were stored: the size, the bits, the rotation, where the strips lie.
-_OF_THE_PIXELS = {
+_PIXEL_TAGS = {
     *(254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325),
     *(330, 332, 338, 339, 347, 513, 514, 529, 530, 531, 532, 700, 34675),
 }
-# A cell phone's JPEG that holds a second picture, such as a preview, for those who look for one.
-_ONE_PICTURE = "MPO"
+"""EXIF and TIFF tags that describe the stored pixels: size, bits, rotation, position of the strips."""
+_MULTI_PICTURE = "MPO"
+"""A JPEG of a phone that holds a second picture, such as a preview; the first one is the picture."""
 
 
-class Kind(NamedTuple):
-    """A format that results are written in: Pillow's name for it, what it holds, and how it is written."""
+class Format(NamedTuple):
+    """A file format for results: Pillow's name, the modes that it holds, the options to save, and its limits."""
 
     name: str
     modes: tuple[str, ...]
@@ -36,22 +38,22 @@ class Kind(NamedTuple):
     area: int = 2**62
 
 
-_JPEG = Kind("JPEG", ("L", "RGB"), {"quality": 95, "subsampling": 0}, side=65_500)
-# Uncompressed: what compresses, libtiff, loses the EXIF block.
-_TIFF = Kind("TIFF", ("L", "LA", "RGB", "RGBA"), {"compression": "raw"})
-_KINDS = {
+_JPEG = Format("JPEG", ("L", "RGB"), {"quality": 95, "subsampling": 0}, side=65_500)
+# Uncompressed: libtiff, which compresses, loses the EXIF block.
+_TIFF = Format("TIFF", ("L", "LA", "RGB", "RGBA"), {"compression": "raw"})
+_FORMATS = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), _JPEG),
     **dict.fromkeys((".tif", ".tiff"), _TIFF),
-    ".png": Kind("PNG", ("L", "LA", "RGB", "RGBA"), {"compress_level": 3}),
-    # Of more pixels some of its tables overflow, and it takes gigabytes to find that out.
-    ".webp": Kind("WEBP", ("L", "LA", "RGB", "RGBA"), {"quality": 95}, side=16_383, area=2**26),
-    ".bmp": Kind("BMP", ("L", "RGB", "RGBA"), {}),
-    ".dib": Kind("DIB", ("L", "RGB", "RGBA"), {}),
+    ".png": Format("PNG", ("L", "LA", "RGB", "RGBA"), {"compress_level": 3}),
+    # With more pixels some tables of WebP overflow, and it takes gigabytes of memory to find that out.
+    ".webp": Format("WEBP", ("L", "LA", "RGB", "RGBA"), {"quality": 95}, side=16_383, area=2**26),
+    ".bmp": Format("BMP", ("L", "RGB", "RGBA"), {}),
+    ".dib": Format("DIB", ("L", "RGB", "RGBA"), {}),
 }
 
 
 class Picture(NamedTuple):
-    """An upright image in 8 bits, L, LA, RGB or RGBA, and what is said of it."""
+    """An upright image in 8 bits (L, LA, RGB or RGBA) and its metadata."""
 
     image: Image.Image
     exif: bytes
@@ -59,70 +61,89 @@ class Picture(NamedTuple):
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Width and height as they are stored, from the header alone; a BadFileError where that is no one picture."""
+    """Return the stored width and height, from the header alone; raise a BadFileError if it is not one picture."""
     try:
-        # To open a pipe would be to wait for who writes into it.
+        # Opening a named pipe would wait for a writer.
         if path.exists() and not path.is_file():
-            raise BadFileError("it is no file")
+            raise BadFileError("it is not a regular file")
         with Image.open(path, formats=FORMATS) as image:
             frames = getattr(image, "n_frames", 1)
-            if frames > 1 and image.format != _ONE_PICTURE:
-                raise BadFileError(f"it has {frames:,} frames, and only a picture of one is enlarged")
+            if frames > 1 and image.format != _MULTI_PICTURE:
+                raise BadFileError(f"it has {frames:,} frames, and only pictures with one frame can be upscaled")
             return image.size
-    except Exception as error:  # Pillow lets a damaged file raise almost anything, and one file must not end it all.
+    except Exception as error:  # Pillow raises almost anything for a damaged file, and the other files must go on.
         raise BadFileError(reason(error, path)) from None
 
 
 def read(path: Path) -> Picture:
-    """The whole picture; a BadFileError if it cannot be decoded."""
+    """Read a whole picture; raise a BadFileError if it cannot be decoded."""
     try:
         with Image.open(path, formats=FORMATS) as image:
-            # Before the pixels: afterwards the file may be closed.
-            exif = _said(image)
+            # Before the pixels are loaded: loading may close the file.
+            exif = _metadata(image)
             image.load()
             check_range(image)
-            # A profile for inks says nothing of the colours that they became.
+            # A colour profile for inks does not describe the RGB values that they become.
             profile = None if image.mode == "CMYK" else image.info.get("icc_profile")
-            return Picture(_plain(upright(image)), exif, profile)
+            return Picture(plain(upright(image)), exif, profile)
     except Exception as error:  # as above
         raise BadFileError(reason(error, path)) from None
 
 
+def open_plain(source: Path | Image.Image) -> Image.Image:
+    """Return a picture from a file or an image, upright and in 8 bits; raise a ConfigError if it cannot be decoded."""
+    try:
+        if isinstance(source, Path):
+            size_of(source)
+            return read(source).image
+        check_range(source)
+        return plain(upright(source))
+    except (BadFileError, OSError) as error:
+        raise ConfigError(f"{named(source)} cannot be read: {error}.") from None
+
+
+def named(source: Path | Image.Image) -> str:
+    """Return the name of a file, or the words for an image that has none, at the beginning of a sentence."""
+    return shown(str(source)) if isinstance(source, Path) else "A PIL image"
+
+
 def name_for(name: Path, image: Image.Image) -> Path:
-    """The same name, where a file of that kind can hold the image; else that of a PNG."""
-    kind = _KINDS.get(name.suffix.lower())
+    """Return the same name if a file of its format can hold the image, or else the name of a PNG."""
+    kind = _FORMATS.get(name.suffix.lower())
     fits = kind and max(image.size) <= kind.side and image.width * image.height <= kind.area
     if kind and fits and image.mode in kind.modes:
         return name
-    # A GIF becomes a PNG, but what follows the last dot of another name may be no suffix.
-    return name.with_suffix(".png") if name.suffix.lower() in (*_KINDS, ".gif") else name.with_name(f"{name.name}.png")
+    # A GIF becomes a PNG; in other names the text after the last dot may not be a suffix, so it stays.
+    return (
+        name.with_suffix(".png") if name.suffix.lower() in (*_FORMATS, ".gif") else name.with_name(f"{name.name}.png")
+    )
 
 
 def write(image: Image.Image, file: BinaryIO, suffix: str, picture: Picture) -> None:
-    """The image as the kind of file that the suffix says, with what the picture's own file said of it."""
-    kind = _KINDS[suffix.lower()]
-    said = {"exif": picture.exif, "icc_profile": picture.profile}
-    image.save(file, format=kind.name, **kind.options, **{name: value for name, value in said.items() if value})
+    """Write an image in the format of the suffix, with the metadata of `picture`."""
+    kind = _FORMATS[suffix.lower()]
+    metadata = {"exif": picture.exif, "icc_profile": picture.profile}
+    image.save(file, format=kind.name, **kind.options, **{name: value for name, value in metadata.items() if value})
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """The image in 8 bits, as grey and as clear as it was."""
-    clear = image.mode in TRANSPARENT or "transparency" in image.info
-    mode = ("L" if image.mode in GREY else "RGB") + ("A" if clear else "")
+def plain(image: Image.Image) -> Image.Image:
+    """Convert an image to 8 bits: L or RGB, with an alpha channel if it is transparent."""
+    transparent = image.mode in TRANSPARENT or "transparency" in image.info
+    mode = ("L" if image.mode in GREY else "RGB") + ("A" if transparent else "")
     image = in_eight_bits(image)
     return image if image.mode == mode else image.convert(mode)
 
 
-def _said(image: Image.Image) -> bytes:
-    """The EXIF block without what holds no longer once the pixels are others."""
+def _metadata(image: Image.Image) -> bytes:
+    """Return the EXIF block without the tags that describe the old pixels."""
     try:
         exif = Image.Exif()
         exif.load(image.getexif().tobytes())
-        for tag in _OF_THE_PIXELS & set(exif):
+        for tag in _PIXEL_TAGS & set(exif):
             del exif[tag]
         inner = exif.get_ifd(_EXIF)
         for tag in (_WIDTH, _HEIGHT):
             inner.pop(tag, None)
         return exif.tobytes() if len(exif) else b""
-    except Exception:  # Nonsense in the EXIF block is no reason to lose the picture beside it.
+    except Exception:  # A damaged EXIF block is no reason to lose the picture.
         return b""

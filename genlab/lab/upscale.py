@@ -1,4 +1,4 @@
-"""Pictures of somebody's own, enlarged by a trained model into a folder of results."""
+"""Upscale picture files with a trained model, or measure how well it upscales them."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -7,191 +7,189 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image as Pillow
 
-from genlab.contract import Upscales
+from genlab.contract import ABILITIES, Upscales
 from genlab.data.files.decode import BadFileError, size_of
 from genlab.data.files.first_pass import quiet_pillow
 from genlab.data.files.listing import shown
 from genlab.data.progress import progress
-from genlab.evaluation.enlargement import BICUBIC, Row, as_image, caption, judged, part_of, smallest, tried, with_means
-from genlab.evaluation.enlarger import Enlarger
+from genlab.evaluation.super_resolution import BICUBIC, Row, as_picture, attempt, caption, score, smallest, with_means
+from genlab.evaluation.tiles import TiledUpscaler
+from genlab.kinds import Image
 from genlab.lab import picture
-from genlab.lab.inputs import Source, sources
+from genlab.lab.abilities import cannot
+from genlab.lab.files import Source, sources
 from genlab.lab.picture import Picture
 from genlab.lab.side_by_side import part_to_show, side_by_side
-from genlab.networks.extractor import Features
+from genlab.networks.extractor import Extractor
 from genlab.registry import ConfigError, RunError
-from genlab.runs.fresh import Fresh, refuse_unwritable, write_fresh
+from genlab.runs.results import Fresh, refuse_unwritable, write_fresh
 from genlab.runs.run import OUTPUTS, Run, runs
 
 ABILITY = "upscale"
-# Pixels of a result, of four bytes each.
 LARGE = 2**26
+"""Pixels of a result, four bytes each, above which memory matters more than speed."""
 
 
-def refuse_unable(there: Run) -> None:
-    """Stop early where a run has noted what its model can do and upscaling is not among it."""
-    abilities = there.facts.get("abilities")
+def refuse_unable(run: Run) -> None:
+    """Raise a ConfigError, without opening the model, if run.json says that it cannot upscale."""
+    abilities = run.facts.get("abilities")
     if abilities is not None and ABILITY not in abilities:
-        raise _unable(there)
+        raise _unable(run, abilities)
 
 
-def enlarger_of(there: Run, model: object, scale: int | None) -> Enlarger:
-    """The model put to work; a run that cannot upscale, or not by this scale, is refused."""
-    if not isinstance(model, Upscales):
-        raise _unable(there)
+def upscaler_of(run: Run, model: object, scale: int | None = None) -> TiledUpscaler:
+    """Return an upscaler with the model of a run; raise a ConfigError if it cannot upscale, or not by `scale`."""
+    kind = run.kinds["x"]
+    if not isinstance(model, Upscales) or not isinstance(kind, Image):
+        raise _unable(run, [name for name, ability in ABILITIES.items() if isinstance(model, ability)])
     if scale not in (None, model.scale):
-        raise ConfigError(
-            f"{there.path} enlarges {model.scale} times and no other way, so not {scale} times; leave out --scale."
-        )
-    return Enlarger(model, channels=there.facts["shape"][0])
+        raise ConfigError(f"{run.path} upscales {model.scale} times, got --scale {scale}. Leave out --scale.")
+    return TiledUpscaler(model, kind.channels)
 
 
-def _unable(there: Run) -> ConfigError:
-    able = [str(run.path) for run in reversed(runs()) if ABILITY in (run.facts.get("abilities") or ())]
-    others = f"Runs that can: {', '.join(able)}" if able else f"No run in {OUTPUTS}/ is known to enlarge."
-    return ConfigError(f"{there.path} cannot upscale: {there.facts.get('name')} does not enlarge images. {others}")
+def _unable(run: Run, abilities: list[str]) -> ConfigError:
+    able = [str(other.path) for other in reversed(runs()) if ABILITY in (other.facts.get("abilities") or ())]
+    advice = f"Runs that can: {', '.join(able)}" if able else f"No run in {OUTPUTS}/ can."
+    return cannot(run, ABILITY, abilities, advice)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with each picture, where its results go and whom to tell."""
+    """The settings of one command: the model, the folder of the results, and what is written besides."""
 
-    enlarger: Enlarger
+    upscaler: TiledUpscaler
     out: Path
     label: str
-    """What the model's panel of a comparison is called."""
+    """The label of the model's panel in a comparison."""
     compare: bool
+    """True to write a comparison with bicubic beside each result."""
     say: Callable[[str], None]
 
     @property
     def caption(self) -> str:
-        """What has to be known of the figures that are measured."""
-        return caption(self.enlarger.scale)
+        """The protocol of the metrics."""
+        return caption(self.upscaler.scale)
 
-    def meant(self, given: list[Path], measured: bool) -> list[Source]:
-        """The pictures that are meant; where results are written, not among them."""
-        if not self.compare and measured:
-            return sources(given, None)
+    def sources(self, given: list[Path], measure: bool) -> list[Source]:
+        """Return the pictures that are meant; if results are written, their folder must not overlap the pictures."""
+        if not self.compare and measure:
+            return sources(given)
         refuse_unwritable(self.out)
         return sources(given, self.out)
 
     def large(self, wanted: list[Source]) -> bool:
-        """Whether any result takes so much memory that little is left for speed."""
+        """Return whether any result is so large that saving memory is better than saving time."""
         with quiet_pillow():
-            # To open a pipe would be to wait for who writes into it.
+            # Opening a named pipe would wait for a writer.
             areas = [math.prod(size_of(source.path)) for source in wanted if source.path.is_file()]
-        return max(areas, default=0) * self.enlarger.scale**2 > LARGE
+        return max(areas, default=0) * self.upscaler.scale**2 > LARGE
 
-    def enlarge(self, wanted: list[Source]) -> dict[Source, str]:
-        """Enlarge every picture that can be, and return why the others cannot."""
-        with going_through(self.enlarger, wanted) as (todo, bad, advance):
+    def upscale(self, wanted: list[Source]) -> dict[Source, str]:
+        """Upscale all pictures; return the ones that failed, each with the reason."""
+        with _going_through(self.upscaler, wanted) as (todo, bad, advance):
             for source in todo:
-                with noted(source, bad):
-                    self._enlarge(source, advance)
+                with _noting(source, bad):
+                    self._upscale(source, advance)
         return bad
 
-    def measure(self, wanted: list[Source], features: Features | None) -> tuple[list[Row], dict[Source, str]]:
-        """Take every picture for the truth: made small, enlarged and held against it."""
+    def measure(self, wanted: list[Source], extractor: Extractor | None) -> tuple[list[Row], dict[Source, str]]:
+        """Make each picture small, upscale it and compare it with the original; return rows, and failures as above."""
         rows = list[Row]()
-        with going_through(self.enlarger, wanted, shrink=self.enlarger.scale) as (todo, bad, advance):
+        with _going_through(self.upscaler, wanted, shrink=self.upscaler.scale) as (todo, bad, advance):
             for source in todo:
-                with noted(source, bad):
-                    rows += self._measure(source, features, advance)
+                with _noting(source, bad):
+                    rows += self._measure(source, extractor, advance)
         return with_means(rows), bad
 
-    def _measure(self, source: Source, features: Features | None, advance: Callable[[], None]) -> list[Row]:
+    def _measure(self, source: Source, extractor: Extractor | None, advance: Callable[[], None]) -> list[Row]:
         whole = picture.read(source.path).image
-        # How clear a picture is has no true enlargement: the colours alone are measured.
-        truth, least = whole.convert(whole.mode.removesuffix("A")), smallest(self.enlarger.scale)
+        # Transparency has no true upscaled version, so only the colours are measured.
+        truth, least = whole.convert(whole.mode.removesuffix("A")), smallest(self.upscaler.scale)
         if min(truth.size) < least:
-            raise BadFileError(
-                f"it is {truth.width} x {truth.height} pixels, and to be measured it needs {least} each way"
-            )
-        trial = tried(self.enlarger, np.array(truth), advance)
+            raise BadFileError(f"it has {truth.width} x {truth.height} pixels, and measuring needs {least} each way")
+        trial = attempt(self.upscaler, np.array(truth), advance)
         if self.compare:
-            panels = {**trial.made, "original": trial.truth}
+            panels = {**trial.upscaled, "original": trial.truth}
             box = part_to_show(truth, 1)
-            shown_part = {label: as_image(part_of(images, box)) for label, images in panels.items()}
-            self.keep_comparison(self.out / source.name, shown_part)
-        return judged(str(source), trial, features)
+            parts = {label: as_picture(box.of(images)) for label, images in panels.items()}
+            self._keep_comparison(self.out / source.name, parts)
+        return score(str(source), trial, extractor)
 
-    def _enlarge(self, source: Source, advance: Callable[[], None]) -> None:
+    def _upscale(self, source: Source, advance: Callable[[], None]) -> None:
         small = picture.read(source.path)
-        large = self.enlarger.enlarge(small.image, advance)
-        kept = self.keep(picture.name_for(source.name, large), large, small)
-        was, becomes = (f"{image.width:,} x {image.height:,}" for image in (small.image, large))
-        self.say(f"{source}: {was} becomes {becomes} {_where(kept)}{self._note(small.image)}")
+        large = self.upscaler.upscale(small.image, advance)
+        kept = self._keep(picture.name_for(source.name, large), large, small)
+        before, after = (f"{image.width:,} x {image.height:,}" for image in (small.image, large))
+        self.say(f"{source}: {before} -> {after}, {_where(kept)}{self._note(small.image)}")
         if self.compare:
-            box = part_to_show(small.image, self.enlarger.scale)
-            whole = box.times(self.enlarger.scale)
-            size = (whole.right - whole.left, whole.bottom - whole.top)
-            by_filter = small.image.resize(size, Image.Resampling.BICUBIC, box)
-            self.keep_comparison(kept.path, {BICUBIC: by_filter, self.label: large.crop(whole)})
+            box = part_to_show(small.image, self.upscaler.scale)
+            whole = box.times(self.upscaler.scale)
+            by_filter = small.image.resize(whole.size, Pillow.Resampling.BICUBIC, box)
+            self._keep_comparison(kept.path, {BICUBIC: by_filter, self.label: large.crop(whole)})
 
-    def keep(self, name: Path, image: Image.Image, source: Picture) -> Fresh:
-        """Write an image into the folder of the results; nothing that is there is overwritten."""
+    def _keep(self, name: Path, image: Pillow.Image, source: Picture) -> Fresh:
+        """Write an image into the folder of the results; existing files are never overwritten."""
         try:
             return write_fresh(self.out / name, lambda file: picture.write(image, file, name.suffix, source))
         except OSError as error:
-            reason = error.strerror or error
-            raise BadFileError(f"{shown(str(self.out / name))} cannot be written: {reason}") from None
-        except ValueError as error:  # what an encoder says of a picture that it cannot hold
-            raise BadFileError(f"enlarged it cannot be written as {name.suffix}: {error}") from None
+            raise BadFileError(f"cannot write {shown(str(self.out / name))}: {error.strerror or error}") from None
+        except ValueError as error:  # an encoder that cannot hold the picture
+            raise BadFileError(f"the result cannot be written as {name.suffix}: {error}") from None
 
-    def keep_comparison(self, beside: Path, panels: dict[str, Image.Image]) -> None:
-        """Write a comparison as a PNG beside the result that it is of."""
+    def _keep_comparison(self, beside: Path, panels: dict[str, Pillow.Image]) -> None:
+        """Write a comparison as a PNG beside its result."""
         name = beside.relative_to(self.out).with_name(f"{beside.stem}-compare.png")
         sheet = side_by_side(panels)
-        self.say(f"  {' beside '.join(panels)} {_where(self.keep(name, sheet, Picture(sheet, b'', None)))}")
+        self.say(f"  {' beside '.join(panels)}: {_where(self._keep(name, sheet, Picture(sheet, b'', None)))}")
 
-    def _note(self, image: Image.Image) -> str:
-        field = 2 * self.enlarger.model.reach + 1
+    def _note(self, image: Pillow.Image) -> str:
+        field = 2 * self.upscaler.model.reach + 1
         if min(image.size) >= field:
             return ""
-        return f" (its borders are felt everywhere in it: the model looks at {field} x {field} pixels around each)"
+        return f" (expect border effects: the model looks at {field} x {field} pixels around each pixel)"
 
 
 @contextmanager
-def going_through(
-    enlarger: Enlarger, wanted: list[Source], shrink: int = 1
+def _going_through(
+    upscaler: TiledUpscaler, wanted: list[Source], shrink: int = 1
 ) -> Iterator[tuple[list[Source], dict[Source, str], Callable[[], None]]]:
-    """The sources that are pictures, by their headers, why others are bad, and what moves the progress by a tile."""
+    """Show progress by tiles; yield the readable sources, a dictionary for failures, and the function to advance."""
     bad: dict[Source, str] = {}
     total, todo = 0, list[Source]()
     with quiet_pillow():
         for source in wanted:
-            with noted(source, bad):
+            with _noting(source, bad):
                 width, height = picture.size_of(source.path)
-                total += len(enlarger.tiles(max(1, width // shrink), max(1, height // shrink)))
+                total += len(upscaler.tiles(max(1, width // shrink), max(1, height // shrink)))
                 todo.append(source)
-        with progress(total, "enlarging", "enlarged", "tiles") as advance:
+        with progress(total, "upscaling", "upscaled", "tiles") as advance:
             yield todo, bad, advance
 
 
 @contextmanager
-def noted(source: Source, bad: dict[Source, str]) -> Iterator[None]:
-    """One picture that cannot be enlarged does not end the others."""
+def _noting(source: Source, bad: dict[Source, str]) -> Iterator[None]:
+    """Note a failure, so that one bad picture does not stop the others."""
     try:
         yield
     except (BadFileError, ConfigError) as error:
         bad[source] = str(error).rstrip(".")
     except MemoryError:
-        bad[source] = "there is not enough memory for it enlarged"
+        bad[source] = "there is not enough memory for the result"
 
 
 def settle(count: int, bad: dict[Source, str], done: str) -> None:
-    """Name what could not be done: the user's mistake where that is everything."""
+    """Raise an error that lists all failures; a ConfigError if nothing succeeded."""
     if not bad:
         return
     if count == 1:
         raise ConfigError(*(f"{source} cannot be {done}: {reason}." for source, reason in bad.items()))
     lines = [f"\n  {source}: {reason}" for source, reason in bad.items()]
     text = f"{len(bad):,} of the {count:,} pictures cannot be {done}:{''.join(lines)}"
-    raise ConfigError(text) if len(bad) == count else RunError(f"{text}\nThe others are done.")
+    raise ConfigError(text) if len(bad) == count else RunError(f"{text}\nThe other pictures are done.")
 
 
 def _where(kept: Fresh) -> str:
     place = shown(str(kept.path))
-    return f"in {place}" if kept.new else f"and is in {place} already"
+    return f"written to {place}" if kept.new else f"already in {place}"

@@ -1,7 +1,7 @@
-"""The mean over all images of figures that each image has, whatever the batches they come in."""
+"""Means over items of values that each item has, whatever the batches are."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -10,22 +10,27 @@ from genlab.registry import ConfigError
 
 
 class Averages:
-    """Adds up in double precision and without waiting for the device."""
+    """Running means in double precision, which do not wait for the device."""
 
-    def __init__(self) -> None:
+    def __init__(self, skip_infinite: Collection[str] = ()) -> None:
+        """Leave infinite values out of the metrics that `skip_infinite` names, whatever follows a hyphen in the name.
+
+        The PSNR of two equal images is infinite, and one such image would make the mean infinite.
+        """
+        self.skip_infinite = skip_infinite
         self.totals: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def add(self, figures: Mapping[str, Tensor], *, but_infinite: bool = False) -> None:
-        """One value an image, by the figure's name; where that is asked for, an infinite one does not count."""
-        for name, values in figures.items():
-            counted = ~(values.isinf() & but_infinite)
-            total, count = torch.where(counted, values, 0).double().sum(), counted.sum()
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Add values by the name of the metric, one for each item."""
+        for name, each in values.items():
+            counted = ~(each.isinf() & (name.partition("-")[0] in self.skip_infinite))
+            total, count = torch.where(counted, each, 0).double().sum(), counted.sum()
             before = self.totals.get(name)
             self.totals[name] = (before[0] + total, before[1] + count) if before else (total, count)
 
     def read(self) -> dict[str, float]:
-        """The means; a figure that no image has is left out, one that is not finite for some is refused."""
+        """Return the means without metrics that no item has; raise a ConfigError if a mean is not finite."""
         means = {name: float(total) / int(count) for name, (total, count) in self.totals.items() if int(count)}
         if lost := [name for name, value in means.items() if not math.isfinite(value)]:
-            raise ConfigError(f"{', '.join(lost)}: not finite for some of the images, so there is no mean.")
+            raise ConfigError(f"{', '.join(lost)}: not finite for some items, so there is no mean.")
         return means

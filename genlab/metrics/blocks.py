@@ -1,11 +1,14 @@
-"""How much is worked on at once: on a CPU what its cache holds, elsewhere enough to keep the device busy."""
+"""The number of items that are processed together."""
 
 from torch import Tensor
 
 _MORE_ELSEWHERE = 64
 
 
-def at_once(images: Tensor, numbers: int) -> int:
-    """How many of these images are a block of so many numbers, where that is what a CPU's cache holds; one at least."""
-    numbers = numbers if images.device.type == "cpu" else _MORE_ELSEWHERE * numbers
-    return max(1, numbers // images[0].numel())
+def block_size(items: Tensor, numbers: int) -> int:
+    """Return how many items make a block of about `numbers` numbers, and at least 1.
+
+    `numbers` should fit the cache of a CPU; other devices get 64 times as many, to keep them busy.
+    """
+    numbers = numbers if items.device.type == "cpu" else _MORE_ELSEWHERE * numbers
+    return max(1, numbers // items[0].numel())

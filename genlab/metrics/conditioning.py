@@ -1,40 +1,41 @@
-"""Whether samples are of the class that was asked for, and how varied they are within it."""
+"""Metrics of conditional models: samples of the wanted class, and their diversity within a class."""
 
 from statistics import mean
 
 import torch
 from torch import Tensor
 
-# Distances at once, in float64.
+# Distances that are in memory together, in float64.
 _AT_ONCE = 2**24
 
 
-def class_accuracy(probabilities: Tensor, asked: Tensor) -> dict[str, float]:
-    """The share of samples that are taken for the class that was asked for, by the probability of each class."""
-    if not len(asked):
+def class_accuracy(probabilities: Tensor, wanted: Tensor) -> dict[str, float]:
+    """Return the share of samples that a classifier assigns to the wanted class, given its class probabilities."""
+    if not len(wanted):
         return {}
-    return {"class_accuracy": float((probabilities.argmax(1) == asked).double().mean())}
+    return {"class_accuracy": float((probabilities.argmax(1) == wanted).double().mean())}
 
 
-def class_diversity(features: Tensor, asked: Tensor, real_features: Tensor, real_labels: Tensor) -> dict[str, float]:
-    """How far apart two samples of a class lie over how far two real images of it do, averaged over the classes.
+def class_diversity(features: Tensor, wanted: Tensor, real_features: Tensor, real_labels: Tensor) -> dict[str, float]:
+    """Return the mean distance of two samples of a class over that of two real items, averaged over the classes.
 
-    1 is as varied as real images are, and one image a class gives 0. A class counts that has two of each.
+    1 means as diverse as real items; a single sample repeated gives 0. A class needs two samples and two real items.
     """
     ratios = list[float]()
-    for name in sorted(set(asked.tolist())):
-        made, real = _spread(features[asked == name]), _spread(real_features[real_labels == name])
-        if made is not None and real:
-            ratios.append(made / real)
+    for label in sorted(set(wanted.tolist())):
+        generated = _mean_distance(features[wanted == label])
+        real = _mean_distance(real_features[real_labels == label])
+        if generated is not None and real:
+            ratios.append(generated / real)
     return {"class_diversity": mean(ratios)} if ratios else {}
 
 
-def _spread(features: Tensor) -> float | None:
-    """The mean distance of all pairs, None where there is none."""
+def _mean_distance(features: Tensor) -> float | None:
+    """Return the mean distance of all pairs, None if there is no pair."""
     count = len(features)
     if count < 2:
         return None
-    # Around their middle and in double precision the distance of two that are alike is not lost in rounding.
+    # Centred and in double precision, the distance of two nearly equal rows is not lost in rounding.
     points = features.double()
     points = points - points.mean(0)
     total = sum(float(torch.cdist(part, points).sum()) for part in torch.split(points, max(1, _AT_ONCE // count)))

@@ -1,60 +1,58 @@
-"""How much of the noise in an image a model takes away, beside filters that have learnt nothing."""
+"""Denoising of images: PSNR and SSIM of a model, beside filters that are not trained."""
 
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from genlab.contract import Reconstructs
+from genlab.contract import Batch, Reconstructs
 from genlab.metrics.averages import Averages
 from genlab.metrics.filters import PATCH, median, non_local_means
-from genlab.metrics.noise import noise_of_images
 from genlab.metrics.pixels import WINDOW, psnr, ssim
 from genlab.metrics.reconstruction import in_parts
+from genlab.randomness import normal_rows
 from genlab.registry import ConfigError
 
 LEVELS = (0.1, 0.3, 0.5)
-"""The standard deviations of the noise, where white is 1."""
+"""The std of the noise; white is 1."""
 
 
 @torch.no_grad()
 def denoised(
     model: Reconstructs,
-    batches: Iterable[Tensor],
+    batches: Iterable[Batch],
     seed: int,
     levels: Sequence[float] = LEVELS,
 ) -> dict[str, float]:
-    """PSNR and SSIM against the clean image of what the model makes of a noisy one: `PSNR-noise-0.3`, say.
+    """Return PSNR and SSIM of reconstructed noisy images against the clean ones, for example `PSNR-noise-0.3`.
 
-    After it come `-input` for the noisy image itself, `-median` and `-nlmeans`, which no model changes. All get the
-    noise whole, as a denoising autoencoder does while it learns; only what is compared is brought into [0, 1]. Nothing
-    of this means anything for points, which get no figure.
+    The suffix `-input` stands for the noisy image itself, `-median` and `-nlmeans` for the filters. Inputs are not
+    clamped, as in the training of a denoising autoencoder; outputs are clamped to [0, 1] before they are compared.
     """
     if wrong := [level for level in levels if not level > 0]:
-        raise ConfigError(f"The levels of noise must be above 0, and {wrong[0]:g} is not.")
-    averages, number = Averages(), 0
-    for images in in_parts(batches):
-        if images.shape[2] == 1:
-            return {}
+        raise ConfigError(f"Noise levels must be above 0, got {wrong[0]:g}.")
+    averages, first = Averages(skip_infinite=("PSNR",)), 0
+    for batch in in_parts(batches):
+        images = batch["x"]
         for level in levels:
-            noise = noise_of_images(seed, f"denoise/{level:g}", number, len(images), *images.shape[1:])
+            noise = normal_rows(seed, f"denoise/{level:g}", first, len(images), *images.shape[1:])
             noisy = images + level * noise.to(images.device)
-            made = {"": model.reconstruct(noisy), **_filtered(noisy, level)}
-            for name, cleaned in made.items():
-                averages.add(_likeness(cleaned, images, f"noise-{level:g}{name}"), but_infinite=True)
-        number += len(images)
+            cleaned = {"": model.reconstruct({**batch, "x": noisy}), **_filtered(noisy, level)}
+            for suffix, candidate in cleaned.items():
+                averages.add(_similarity(candidate, images, f"noise-{level:g}{suffix}"))
+        first += len(images)
     return averages.read()
 
 
 def _filtered(noisy: Tensor, level: float) -> dict[str, Tensor]:
-    """What needs no model, by the end of its name; a patch of non-local means must find room to be reflected."""
-    made = {"-input": noisy, "-median": median(noisy)}
+    """Return the noisy images and the filtered ones by their suffix; non-local means needs room for half a patch."""
+    filtered = {"-input": noisy, "-median": median(noisy)}
     if min(noisy.shape[2:]) > PATCH // 2:
-        made["-nlmeans"] = non_local_means(noisy, level)
-    return made
+        filtered["-nlmeans"] = non_local_means(noisy, level)
+    return filtered
 
 
-def _likeness(cleaned: Tensor, images: Tensor, name: str) -> dict[str, Tensor]:
+def _similarity(cleaned: Tensor, images: Tensor, name: str) -> dict[str, Tensor]:
     cleaned = cleaned.clamp(0, 1)
     found = {f"PSNR-{name}": psnr(cleaned, images)}
     if min(images.shape[2:]) >= WINDOW:

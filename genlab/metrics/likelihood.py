@@ -1,4 +1,4 @@
-"""How likely a model finds images, in nats: the ELBO, the importance-weighted bound, and scores that a model has."""
+"""Likelihood in nats: the ELBO, the importance-weighted bound, and scores that a model gives itself."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -6,83 +6,87 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from genlab.contract import Bounds, Scores
+from genlab.contract import Batch, Bounds, Scores
 from genlab.metrics.averages import Averages
-from genlab.metrics.blocks import at_once
-from genlab.metrics.noise import noise_of_images
+from genlab.metrics.blocks import block_size
+from genlab.randomness import normal_rows
 from genlab.registry import ConfigError
 
-# Decoded numbers, of which a cache of 1 MiB holds these: twice as many take 1.3 times as long.
+# Decoded numbers that a cache of 1 MiB holds; twice as many take 1.3 times as long.
 _AT_ONCE = 200_000
 
 
 @torch.no_grad()
-def bounds(model: Bounds, batches: Iterable[Tensor], samples: int, seed: int) -> dict[str, float]:
-    """Bounds from above on the negative log-likelihood of images, in nats an image.
+def bounds(model: Bounds, batches: Iterable[Batch], samples: int, seed: int) -> dict[str, float]:
+    """Return upper bounds on the negative log-likelihood, in nats per item.
 
-    - `negative_elbo` is `reconstruction`, by the first code alone, and `kl`, in closed form (Kingma and Welling 2014).
-    - `negative_bound-K` weighs K codes of each image by p(x, z) / q(z | x) (Burda et al. 2016); of K = 1 the mean over
-      draws is the ELBO, and it comes ever nearer to the likelihood. The codes of a smaller K are the first of a larger.
-    - `bits_per_dimension` is that bound per colour of a pixel. A density over [0, 1] is counted as one of bytes, of
-      which 256 make the interval. A Bernoulli gives the cross-entropy of grey values as if they were probabilities:
-      no code length, never below the entropy of the grey values, and comparable with other Bernoullis alone.
+    - `negative_elbo` is `reconstruction`, by one code, plus `kl` in closed form (Kingma and Welling 2014).
+    - `negative_bound-K` weights K codes of each item by p(x, z) / q(z | x) (Burda et al. 2016). For K = 1 its mean over
+      draws is the ELBO, and with K it approaches the likelihood. The codes of a smaller K are the first of a larger.
     """
     if samples < 1:
-        raise ConfigError(f"The samples of a bound must be at least 1, and {samples} is not.")
-    averages, numbers = Averages(), 0
-    for images in batches:
-        dimensions, points = images[0].numel(), images.shape[2] == 1
-        mean, log_variance = model.posterior(images)
+        raise ConfigError(f"The number of importance samples must be at least 1, got {samples}.")
+    averages, first = Averages(), 0
+    for batch in batches:
+        mean, log_variance = model.posterior(batch)
         kl = _kl_to_standard_normal(mean, log_variance)
-        for part in _parts(images, samples):
-            first = numbers + part.start
+        for rows in _parts(batch["x"], samples):
+            part = {name: values[rows] for name, values in batch.items()}
             reconstruction, bound = _bound(
-                model, images[part], mean[part], log_variance[part], samples, seed=seed, first=first
+                model, part, mean[rows], log_variance[rows], samples, seed=seed, first=first + rows.start
             )
-            figures = {"negative_elbo": reconstruction + kl[part], "reconstruction": reconstruction, "kl": kl[part]}
-            figures[f"negative_bound-{samples}"] = -bound
-            if not points:
-                figures["bits_per_dimension"] = -bound / (dimensions * math.log(2)) + (8 if model.continuous else 0)
-            averages.add(figures)
-        numbers += len(images)
+            averages.add({"negative_elbo": reconstruction + kl[rows], "reconstruction": reconstruction, "kl": kl[rows]})
+            averages.add({f"negative_bound-{samples}": -bound})
+        first += len(mean)
     return averages.read()
 
 
-@torch.no_grad()
-def scores(model: Scores, batches: Iterable[Tensor]) -> dict[str, float]:
-    """The mean of the scores that the model itself gives, in its own nats: of two models of one kind, higher is better.
+def bits_per_dimension(nats: float, dimensions: int, continuous: bool) -> float:
+    """Convert a bound on images, in nats per image, to bits for each colour of a pixel.
 
-    A model that draws codes for it draws them from the default generators, which the caller seeds.
+    A density over [0, 1] is counted as one over bytes, of which 256 make the interval. A Bernoulli likelihood gives the
+    cross-entropy of grey values taken as probabilities. That is no code length, and at least the entropy of the grey
+    values; compare it with other Bernoulli likelihoods only.
+    """
+    return nats / (dimensions * math.log(2)) + (8 if continuous else 0)
+
+
+@torch.no_grad()
+def scores(model: Scores, batches: Iterable[Batch]) -> dict[str, float]:
+    """Return the mean of the scores that the model gives, in its own nats; higher is better among models of one kind.
+
+    A model that samples codes for its score uses the default generators; the caller seeds them.
     """
     averages = Averages()
-    for images in batches:
-        averages.add({"score": model.score(images)})
+    for batch in batches:
+        averages.add({"score": model.score(batch)})
     return averages.read()
 
 
 def _bound(
-    model: Bounds, images: Tensor, mean: Tensor, log_variance: Tensor, samples: int, *, seed: int, first: int
+    model: Bounds, batch: Batch, mean: Tensor, log_variance: Tensor, samples: int, *, seed: int, first: int
 ) -> tuple[Tensor, Tensor]:
-    """The reconstruction error by the first code of each image, and log 1/K sum p(x | z) p(z) / q(z | x) over all."""
-    noise = noise_of_images(seed, "bound", first, len(images), samples, mean.shape[1]).to(images.device)
+    """Return the reconstruction error by the first code of each item, and log 1/K sum p(x | z) p(z) / q(z | x)."""
+    items = batch["x"]
+    noise = normal_rows(seed, "bound", first, len(items), samples, mean.shape[1]).to(items.device)
     mean, log_variance = mean.unsqueeze(1), log_variance.unsqueeze(1)
-    deviation = (0.5 * log_variance).exp()
+    std = (0.5 * log_variance).exp()
     reconstruction, weights = torch.empty(0), list[Tensor]()
-    for some in torch.split(noise, max(1, at_once(images, _AT_ONCE) // len(images)), dim=1):
-        codes = mean + deviation * some
-        likelihood = model.log_likelihood(codes, images).double()
+    for some in torch.split(noise, max(1, block_size(items, _AT_ONCE) // len(items)), dim=1):
+        codes = mean + std * some
+        likelihood = model.log_likelihood(codes, batch).double()
         if not weights:
             reconstruction = -likelihood[:, 0]
-        # The constants of the two normal densities are the same.
+        # The constants of the two normal densities cancel.
         ratio = 0.5 * (some.square() + log_variance - codes.square()).sum(2, dtype=torch.float64)
         weights.append(likelihood + ratio)
     return reconstruction, torch.cat(weights, 1).logsumexp(1) - math.log(samples)
 
 
-def _parts(images: Tensor, samples: int) -> Iterator[slice]:
-    """So many images at once as fit with all their codes, and at least one."""
-    size = max(1, at_once(images, _AT_ONCE) // samples)
-    for start in range(0, len(images), size):
+def _parts(items: Tensor, samples: int) -> Iterator[slice]:
+    """Yield slices of items that fit in a block together with all their codes, at least one item each."""
+    size = max(1, block_size(items, _AT_ONCE) // samples)
+    for start in range(0, len(items), size):
         yield slice(start, start + size)
 
 

@@ -1,45 +1,52 @@
-"""How near what a model gives back comes to what it was shown."""
+"""Reconstruction: errors of any items, and the similarity of images."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
 
-from genlab.contract import Reconstructs
+from genlab.contract import Batch, Reconstructs
 from genlab.metrics.averages import Averages
 from genlab.metrics.pixels import ms_ssim, psnr, scales, ssim
 
-# Numbers at once: the activations of a network and the thirty planes of SSIM are many times as large.
+# Numbers in a part; the activations of a network and the thirty planes of SSIM take many times as much.
 _AT_ONCE = 2**20
+
+ItemMetric = Callable[[Tensor, Tensor], dict[str, Tensor]]
+"""Takes reconstructions and true items; returns one value for each item, by the name of the metric."""
 
 
 @torch.no_grad()
-def errors(model: Reconstructs, batches: Iterable[Tensor]) -> dict[str, float]:
-    """`squared_error` and `absolute_error`, over pixels and images; of images that are no points `likeness` besides."""
-    averages = Averages()
-    for images in in_parts(batches):
-        made = model.reconstruct(images)
-        difference = (made - images).flatten(1)
-        averages.add({"squared_error": difference.square().mean(1), "absolute_error": difference.abs().mean(1)})
-        if images.shape[2] > 1:
-            averages.add(likeness(made, images), but_infinite=True)
+def measure(model: Reconstructs, batches: Iterable[Batch], *metrics: ItemMetric) -> dict[str, float]:
+    """Reconstruct each batch once, and return the means of the metrics over all items."""
+    averages = Averages(skip_infinite=("PSNR",))
+    for batch in in_parts(batches):
+        reconstructed = model.reconstruct(batch)
+        for metric in metrics:
+            averages.add(metric(reconstructed, batch["x"]))
     return averages.read()
 
 
-def likeness(made: Tensor, images: Tensor) -> dict[str, Tensor]:
-    """`PSNR`, `SSIM` and `MS-SSIM` of each image, the last two where its windows fit.
+def errors(reconstructed: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """Return the mean `squared_error` and `absolute_error` of each item."""
+    difference = (reconstructed - truth).flatten(1)
+    return {"squared_error": difference.square().mean(1), "absolute_error": difference.abs().mean(1)}
 
-    The PSNR of two equal images is infinite; such a pair is in no mean.
-    """
-    found, fitting = {"PSNR": psnr(made, images)}, scales(*images.shape[2:])
+
+def image_similarity(reconstructed: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """Return `PSNR`, `SSIM` and `MS-SSIM` of each image; SSIM and MS-SSIM only for images that hold their windows."""
+    found, fitting = {"PSNR": psnr(reconstructed, truth)}, scales(*truth.shape[2:])
     if fitting > 0:
-        found["SSIM"] = ssim(made, images)
+        found["SSIM"] = ssim(reconstructed, truth)
     if fitting > 1:
-        found["MS-SSIM"] = ms_ssim(made, images)
+        found["MS-SSIM"] = ms_ssim(reconstructed, truth)
     return found
 
 
-def in_parts(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same images, so few at once that even large ones take little memory."""
-    for images in batches:
-        yield from torch.split(images, max(1, _AT_ONCE // images[0].numel()))
+def in_parts(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Split batches so that even large items take little memory."""
+    for batch in batches:
+        size = max(1, _AT_ONCE // batch["x"][0].numel())
+        columns = {name: torch.split(values, size) for name, values in batch.items()}
+        for parts in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, parts, strict=True))

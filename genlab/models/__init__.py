@@ -1,4 +1,4 @@
-"""The models, by the name of their class in a YAML."""
+"""The models, by the name of their class in a YAML file."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,13 @@ from genlab.contract import Model
 from genlab.models.autoencoder import Autoencoder
 from genlab.models.gan import GAN
 from genlab.models.srgan import SRGAN
+from genlab.models.srresnet import SRResNet
 from genlab.models.vae import VAE
 
-MODELS: dict[str, Callable[..., Model]] = {"autoencoder": Autoencoder, "gan": GAN, "srgan": SRGAN, "vae": VAE}
+MODELS: dict[str, Callable[..., Model]] = {
+    "autoencoder": Autoencoder,
+    "gan": GAN,
+    "srgan": SRGAN,
+    "srresnet": SRResNet,
+    "vae": VAE,
+}

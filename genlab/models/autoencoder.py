@@ -1,24 +1,31 @@
-"""Autoencoders, denoising ones included."""
+"""Autoencoders, plain and denoising."""
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from genlab.contract import Batch, Model, Shape, Terms
+from genlab import randomness
+from genlab.contract import Batch, Model, Result
+from genlab.kinds import Image, Points
 from genlab.networks import Network
+from genlab.networks.network import at_least
 from genlab.registry import ConfigError
 
-_BOUNDS: dict[str, type[nn.Module]] = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "none": nn.Identity,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+}
 
 
 class Autoencoder(Model):
-    """Squeezes an image through a short code (Hinton and Salakhutdinov 2006); with noise, Vincent et al. 2008."""
+    """Autoencoder (Hinton and Salakhutdinov 2006); with noise, a denoising autoencoder (Vincent et al. 2008)."""
 
     def __init__(
         self,
         *,
-        shape: Shape,
+        x: Image | Points,
         network: Network,
         latent_dim: int,
         noise: float = 0.0,
@@ -26,49 +33,47 @@ class Autoencoder(Model):
         output_activation: Literal["none", "sigmoid"] = "sigmoid",
     ) -> None:
         super().__init__()
-        if latent_dim < 1:
-            raise ConfigError(f"latent_dim must be at least 1, and {latent_dim} is not.")
-        if noise < 0:
-            raise ConfigError(f"noise must be at least 0, and {noise} is not.")
-        self.noise_level = noise
-        self.encoder = nn.Sequential(network.encoder(shape, latent_dim), _BOUNDS[code_activation]())
-        self.decoder = nn.Sequential(network.decoder(latent_dim, shape), _BOUNDS[output_activation]())
+        at_least(1, latent_dim=latent_dim)
+        at_least(0, noise=noise)
+        if isinstance(x, Points) and output_activation != "none":
+            raise ConfigError(
+                f"Points can be any numbers, and output_activation={output_activation} bounds them; "
+                "set model.output_activation=none."
+            )
+        self.noise, self.bounded = noise, isinstance(x, Image)
+        self.encoder = nn.Sequential(network.encoder(x, latent_dim), _ACTIVATIONS[code_activation]())
+        self.decoder = nn.Sequential(network.decoder(latent_dim, x), _ACTIVATIONS[output_activation]())
 
-    def loss(self, batch: Batch) -> Terms:
-        """Half the squared distance to the clean image, summed over pixels, averaged over images."""
-        images = batch["image"]
-        return {"loss": self._error(self._spoil(images), images).mean()}
+    def loss(self, batch: Batch) -> Result:
+        """Return half the squared distance to the clean item, summed over pixels, averaged over items."""
+        noisy, clean = self.damage(batch)
+        return Result(self._error(noisy, clean).mean())
 
-    def show(self, batch: Batch) -> dict[str, Tensor]:
-        """Where it takes noise away: the clean images, the noisy ones, and what it makes of them."""
-        pictures = super().show(batch)
-        if self.noise_level:
-            images = batch["image"][:8]
-            noisy = self._spoil(images)
-            pictures["reconstructions"] = torch.stack([images, noisy.clamp(0, 1), self.reconstruct(noisy)])
-        return pictures
+    def damage(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the items with noise, and the items; without noise both are the same."""
+        clean = batch["x"]
+        if not self.noise:
+            return clean, clean
+        # Not randn_like, whose order of draws depends on the memory format.
+        return clean + self.noise * randomness.normal(*clean.shape, device=clean.device), clean
 
-    def encode(self, images: Tensor) -> Tensor:
-        """The codes."""
-        codes: Tensor = self.encoder(images)
-        return codes.to(images.dtype)
+    def encode(self, batch: Batch) -> Tensor:
+        """Return the code of each item."""
+        codes: Tensor = self.encoder(batch["x"])
+        return codes.to(batch["x"].dtype)
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """The images that these codes stand for."""
-        images: Tensor = self.decoder(codes)
-        return images.float().clamp(0, 1)
+    def decode(self, codes: Tensor, condition: Batch | None = None) -> Tensor:
+        """Return the item of each code."""
+        decoded: Tensor = self.decoder(codes)
+        return decoded.float().clamp(0, 1) if self.bounded else decoded.float()
 
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """Through the code and back."""
-        return self.decode(self.encode(images))
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """Encode and decode each item."""
+        return self.decode(self.encode(batch))
 
-    def score(self, images: Tensor) -> Tensor:
-        """The negative error of each image: nothing likelier than what it knows how to rebuild."""
-        return -self._error(images, images)
-
-    def _spoil(self, images: Tensor) -> Tensor:
-        # Not randn_like, whose order of draws follows the memory format.
-        return images + self.noise_level * self.noise(*images.shape) if self.noise_level else images
+    def score(self, batch: Batch) -> Tensor:
+        """Return the negative error of each item: the log likelihood of a unit Gaussian, up to a constant."""
+        return -self._error(batch["x"], batch["x"])
 
     def _error(self, given: Tensor, wanted: Tensor) -> Tensor:
         difference = self.decoder(self.encoder(given)).float() - wanted

@@ -1,13 +1,12 @@
-"""What happens to photographs on their way to somebody's disk: blur, noise, and JPEG's quantisation."""
+"""Degradations of photographs: blur, noise and the quantisation of JPEG."""
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-# What JPEG divides the frequencies of an 8 x 8 block by at quality 50 (ITU-T T.81, annex K): brightness, colour.
+# Divisors of the frequencies of an 8 x 8 block in JPEG at quality 50 (ITU-T T.81, annex K): brightness, colour.
 _BRIGHTNESS = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
@@ -25,16 +24,16 @@ _COLOUR = (
     (47, 66, 99, 99, 99, 99, 99, 99),
     *(((99,) * 8,) * 4),
 )
-# From red, green and blue in [0, 255] to brightness and two differences of colour around 0.
+# From red, green and blue in [0, 255] to brightness, and two colour differences around 0.
 _TO_COLOURS = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
-def blurred(images: Tensor, deviations: Tensor) -> Tensor:
-    """Each image smoothed by a Gaussian of its own deviation in pixels; 0 leaves it as it is."""
+def blurred(images: Tensor, stds: Tensor) -> Tensor:
+    """Blur each image by a Gaussian with a std of its own, in pixels; 0 changes nothing."""
     count, channels, height, width = images.shape
     radius = min(12, height - 1, width - 1)
     places = torch.arange(-radius, radius + 1, device=images.device)
-    weights = torch.exp(-0.5 * (places / deviations.view(-1, 1).clamp_min(1e-3)).square())
+    weights = torch.exp(-0.5 * (places / stds.view(-1, 1).clamp_min(1e-3)).square())
     weights = (weights / weights.sum(1, keepdim=True)).repeat_interleave(channels, 0)
     flat = images.reshape(1, count * channels, height, width)
     for kernel, padding in (
@@ -45,13 +44,13 @@ def blurred(images: Tensor, deviations: Tensor) -> Tensor:
     return flat.view_as(images)
 
 
-def noisy(images: Tensor, deviations: Tensor) -> Tensor:
-    """Each image with normal noise of its own deviation, as a fraction of white."""
-    return images + deviations.view(-1, 1, 1, 1) * torch.randn_like(images)
+def noisy(images: Tensor, stds: Tensor) -> Tensor:
+    """Add normal noise to each image, with a std of its own as a fraction of white."""
+    return images + stds.view(-1, 1, 1, 1) * torch.randn_like(images)
 
 
 def compressed(images: Tensor, qualities: Tensor) -> Tensor:
-    """Each image as JPEG of its own quality, from 1 to 100, would have left it, colours at full size."""
+    """Quantise each image as JPEG does, at a quality of its own from 1 to 100, with colours at full size."""
     count, channels, height, width = images.shape
     padded = functional.pad(images * 255, (0, -width % 8, 0, -height % 8), mode="replicate")
     colours = torch.tensor(_TO_COLOURS, device=images.device)
@@ -62,7 +61,7 @@ def compressed(images: Tensor, qualities: Tensor) -> Tensor:
     cosines = _cosines().to(images.device)
     steps = _steps(channels, qualities).view(count, channels, 1, 1, 8, 8)
     frequencies = cosines @ blocks @ cosines.T / steps
-    # Halves away from 0, as JPEG does: of whole numbers there are many.
+    # Halves are rounded away from 0 as in JPEG; they are common, because pixels are whole numbers.
     kept = frequencies.sign() * (frequencies.abs() + 0.5).floor() * steps
     planes = (cosines.T @ kept @ cosines).transpose(3, 4).reshape_as(padded)
     planes = planes + 128 * (torch.arange(channels, device=images.device) == 0).view(1, -1, 1, 1)
@@ -71,15 +70,14 @@ def compressed(images: Tensor, qualities: Tensor) -> Tensor:
 
 
 def _steps(channels: int, qualities: Tensor) -> Tensor:
-    """What each frequency is divided by and rounded, by the rule of the Independent JPEG Group: N x C x 8 x 8."""
+    """Return the divisor of each frequency by the rule of the Independent JPEG Group, N x C x 8 x 8."""
     tables = torch.tensor([_BRIGHTNESS, _COLOUR, _COLOUR][:channels], device=qualities.device).float()
     percent = torch.where(qualities < 50, (5000 / qualities.clamp_min(1)).floor(), 200 - 2 * qualities)
     return ((tables * percent.view(-1, 1, 1, 1) + 50) / 100).floor().clamp(1, 255)
 
 
-@lru_cache
 def _cosines() -> Tensor:
-    """The orthonormal discrete cosine transform of eight numbers, a frequency a row."""
+    """Return the orthonormal discrete cosine transform of eight numbers, one frequency a row."""
     frequency, place = torch.arange(8).view(8, 1), torch.arange(8).view(1, 8)
     waves = torch.cos(math.pi * (2 * place + 1) * frequency / 16) / 2
     return torch.cat([waves[:1] / math.sqrt(2), waves[1:]])

@@ -1,4 +1,4 @@
-"""Random changes that both players' images go through on their way to the critic (Zhao et al. 2020)."""
+"""Differentiable augmentation: random changes of all images that a discriminator sees (Zhao et al. 2020)."""
 
 from collections.abc import Callable, Iterable
 from typing import Literal
@@ -11,14 +11,14 @@ Change = Literal["color", "translation", "cutout"]
 
 
 def changed(images: Tensor, changes: Iterable[Change]) -> Tensor:
-    """The images, in [-1, 1], each changed in its own way; the gradient flows through all of it."""
+    """Change each image in [-1, 1] at random; gradients flow through all changes."""
     for change in changes:
         images = CHANGES[change](images)
     return images
 
 
 def _color(images: Tensor) -> Tensor:
-    """Brightness by up to 0.5, saturation by up to twice, contrast by up to a half, all of each image by itself."""
+    """Change brightness by up to 0.5, saturation by a factor up to 2, and contrast by up to a half."""
     brightness, saturation, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
     images = images + (brightness - 0.5)
     grey = images.mean(1, keepdim=True)
@@ -29,32 +29,32 @@ def _color(images: Tensor) -> Tensor:
 
 
 def _translation(images: Tensor) -> Tensor:
-    """Moved by up to an eighth of a side; what comes in is 0."""
+    """Move each image by up to an eighth of its side, and fill with 0."""
     rows, columns = (_moved(images, dimension) for dimension in (2, 3))
     height, width = images.shape[2:]
     padded = functional.pad(images, (1, 1, 1, 1))
-    # What lies beyond an edge is read from the border of zeros.
+    # Places beyond an edge read the border of zeros.
     rows, columns = rows.clamp(-1, height) + 1, columns.clamp(-1, width) + 1
     numbers = torch.arange(len(images), device=images.device).view(-1, 1, 1)
     return padded.movedim(1, 3)[numbers, rows.unsqueeze(2), columns.unsqueeze(1)].movedim(3, 1)
 
 
 def _moved(images: Tensor, dimension: int) -> Tensor:
-    """For each image, the place along a side that each pixel comes from."""
+    """Return the place along a side that each pixel of each image comes from."""
     side, most = images.shape[dimension], (images.shape[dimension] + 4) // 8
     shift = torch.randint(-most, most + 1, (len(images), 1), device=images.device)
     return torch.arange(side, device=images.device) + shift
 
 
 def _cutout(images: Tensor) -> Tensor:
-    """A square of half a side is 0, wherever its middle falls."""
+    """Set a square of half a side to 0, with its middle anywhere in the image."""
     outside = [~_covered(images, dimension) for dimension in (2, 3)]
     keep = outside[0].unsqueeze(2) | outside[1].unsqueeze(1)
     return images * keep.unsqueeze(1).to(images.dtype)
 
 
 def _covered(images: Tensor, dimension: int) -> Tensor:
-    """For each image, which places along a side lie within the square."""
+    """Return a mask for each image: the places along a side that lie in the square."""
     side = images.shape[dimension]
     half = max(1, side // 2)
     start = torch.randint(0, side + 1 - half % 2, (len(images), 1), device=images.device) - half // 2

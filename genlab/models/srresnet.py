@@ -1,115 +1,131 @@
-"""The networks of super-resolution: one enlarges images, one tells its work from photographs (Ledig et al. 2017)."""
-
-import math
-from collections.abc import Iterator
-from itertools import pairwise
-from typing import Literal
+"""Super-resolution from pixels: images are made small, and a network learns to upscale them again."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from genlab.contract import Shape
-from genlab.kinds.resampling import enlarged
-
-Scale = Literal[2, 4, 8]
-Normalization = Literal["batch", "none"]
-Base = Literal["none", "bicubic"]
-
-# The small pixels that are enlarged at once: at full size the channels of a large picture would take gigabytes.
-_STRIP = 2**14
+from genlab.contract import Batch, Model, Player, Result, Turn
+from genlab.kinds import Image
+from genlab.kinds.resampling import enlarged, luma, shrunk
+from genlab.models.degradation import blurred, compressed, noisy
+from genlab.networks.network import at_least
+from genlab.networks.super_resolution import Base, Normalization, Scale, Upscaler
+from genlab.registry import ConfigError
 
 
-class Block(nn.Module):
-    """A residual block without an activation behind its sum."""
-
-    def __init__(self, width: int, normalization: Normalization) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            *_convolution(width, width, normalization), nn.PReLU(width), *_convolution(width, width, normalization)
-        )
-
-    def forward(self, values: Tensor) -> Tensor:
-        """The values and what is added to them."""
-        changed: Tensor = self.body(values)
-        return values + changed
-
-
-class SRResNet(nn.Module):
-    """Residual blocks at the small size, then pixel shuffles to the large one; what goes in and out is in [0, 1]."""
+class SRResNet(Model):
+    """Upscaling network that is trained on the squared error of pixels (Ledig et al. 2017)."""
 
     def __init__(
-        self, channels: int, scale: Scale, blocks: int, width: int, normalization: Normalization, base: Base
+        self,
+        *,
+        x: Image,
+        scale: Scale,
+        blocks: int = 16,
+        width: int = 64,
+        normalization: Normalization = "batch",
+        base: Base = "none",
+        crop: int | None = None,
+        blur: float = 0.0,
+        noise: float = 0.0,
+        quality: int | None = None,
     ) -> None:
         super().__init__()
-        self.scale, self.base = scale, base
-        stages = int(math.log2(scale))
-        self.enter = nn.Sequential(nn.Conv2d(channels, width, 9, padding=4), nn.PReLU(width))
-        self.blocks = nn.Sequential(
-            *(Block(width, normalization) for _ in range(blocks)), *_convolution(width, width, normalization)
-        )
-        stage = [
-            (nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.PReLU(width)) for _ in range(stages)
+        at_least(1, blocks=blocks, width=width)
+        at_least(0, blur=blur, noise=noise)
+        if quality is not None and not 1 <= quality <= 100:
+            raise ConfigError(
+                f"quality must be between 1 and 100, got {quality}; set model.quality=null for no compression."
+            )
+        self.scale, self.crop = scale, _crop_size(x, scale, crop)
+        self.blur, self.noise, self.quality = blur, noise, quality
+        self.generator = Upscaler(x.channels, scale, blocks, width, normalization, base)
+        self.reach = self.generator.reach_before + self.generator.reach_after
+
+    def players(self) -> dict[str, Player]:
+        """Return the upscaling network, called generator as in an SRGAN that starts with its weights."""
+        return {"generator": self.generator}
+
+    def turns(self, step: int) -> list[Turn]:
+        """Return the only turn."""
+        return [Turn("generator", self.loss)]
+
+    def loss(self, batch: Batch) -> Result:
+        """Return the mean squared error of all pixels."""
+        small, real = self.damage(batch)
+        return Result((self.generator(small) - real).square().mean())
+
+    def validate(self, batch: Batch) -> Result:
+        """Return the squared error, the PSNR of the brightness in dB, and its difference to the bicubic filter."""
+        small, real = self.damage(batch)
+        return self._measured(self.generator(small).clamp(0, 1), small, real)
+
+    def damage(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return small images, and the large ones that they were made from."""
+        real = self._cropped(batch["x"])
+        return self._small(real), real
+
+    def upscale(self, images: Tensor) -> Tensor:
+        """Upscale images of any size, in strips that fit into memory."""
+        return self.generator.in_strips(images).clamp(0, 1)
+
+    def _measured(self, generated: Tensor, small: Tensor, real: Tensor) -> Result:
+        psnr, bicubic = (_psnr(luma(images), luma(real)) for images in (generated, enlarged(small, self.scale)))
+        loss = (generated - real).square().mean()
+        return Result(loss, {"psnr_y": psnr, "psnr_y_over_bicubic": psnr - bicubic})
+
+    def _cropped(self, images: Tensor) -> Tensor:
+        """Return a crop of each image: at a random place in training, else in the middle."""
+        count, _, height, width = images.shape
+        spare = (height - self.crop[0], width - self.crop[1])
+        if spare == (0, 0):
+            return images
+        places = []
+        for room, side in zip(spare, self.crop, strict=True):
+            drawn = torch.randint(0, room + 1, (count, 1), device=images.device)
+            first = drawn if self.training else torch.full_like(drawn, room // 2)
+            places.append(first + torch.arange(side, device=images.device))
+        rows, columns = places
+        image, channel = (torch.arange(size, device=images.device) for size in images.shape[:2])
+        return images[
+            image.view(-1, 1, 1, 1), channel.view(-1, 1, 1), rows[:, None, :, None], columns[:, None, None, :]
         ]
-        leave = nn.Conv2d(width, channels, 9, padding=4)
-        self.enlarge = nn.Sequential(*(layer for layers in stage for layer in layers), leave)
-        # How far each half looks: a convolution at twice the size looks half as far.
-        self.reach_before = 4 + 2 * blocks + 1
-        self.reach_after = math.ceil(sum(0.5**number for number in range(stages)) + 4 / scale)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The images enlarged: not held to [0, 1], so that a gradient leads back to it from anywhere."""
-        return self._based(images, self.enlarge(self._seen(images)))
-
-    def in_strips(self, images: Tensor) -> Tensor:
-        """The same in less memory."""
-        seen = self._seen(images)
-        height, margin = seen.shape[2], self.reach_after
-        rows = max(1, _STRIP // (len(images) * seen.shape[3]))
-        strips = []
-        for top in range(0, height, rows):
-            first, last = max(0, top - margin), min(height, top + rows + margin)
-            strip = self.enlarge(seen[:, :, first:last])
-            strips.append(strip[:, :, (top - first) * self.scale :][:, :, : min(rows, height - top) * self.scale])
-        return self._based(images, torch.cat(strips, dim=2))
-
-    def _seen(self, images: Tensor) -> Tensor:
-        entered = self.enter(2 * images - 1)
-        seen: Tensor = entered + self.blocks(entered)
-        return seen
-
-    def _based(self, images: Tensor, made: Tensor) -> Tensor:
-        """What the network makes is in [-1, 1], as it sees it; or what it adds to the filter's work."""
-        made = made.to(images.dtype)
-        return (made + 1) / 2 if self.base == "none" else made / 2 + enlarged(images, self.scale)
+    def _small(self, images: Tensor) -> Tensor:
+        """Return small images as they are found on a disk: in bytes, and if set, blurred, noisy or compressed."""
+        # In full precision, because half precision is coarser than a byte.
+        with torch.autocast(images.device.type, enabled=False):
+            if self.blur:
+                images = blurred(images, self.blur * _share_of_each(images))
+            small = shrunk(images, self.scale)
+            if self.noise:
+                small = noisy(small, self.noise * _share_of_each(images))
+            if self.quality:
+                small = compressed(small, self.quality + (100 - self.quality) * _share_of_each(images))
+            return small.mul(255).round().clamp(0, 255).div(255)
 
 
-class Judge(nn.Module):
-    """The critic: eight convolutions, each second one halving the image, and two dense layers."""
+def _share_of_each(images: Tensor) -> Tensor:
+    """Draw a number between 0 and 1 for each image."""
+    return torch.rand(len(images), device=images.device)
 
-    def __init__(self, shape: Shape, width: int) -> None:
-        super().__init__()
-        widths = [factor * width for factor in (1, 1, 2, 2, 4, 4, 8, 8)]
-        layers: list[nn.Module] = [nn.Conv2d(shape.channels, width, 3, padding=1), nn.LeakyReLU(0.2)]
-        height, breadth = shape.height, shape.width
-        for before, after in pairwise(widths):
-            # By turns half the size and more channels.
-            stride = 2 if before == after else 1
-            layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
-            height, breadth = -(-height // stride), -(-breadth // stride)
-        # Of crops larger than the paper's 96 x 96 the places are averaged down to as many as it has there.
-        places = (min(height, 6), min(breadth, 6))
-        dense = nn.Linear(8 * width * places[0] * places[1], 16 * width)
-        self.layers = nn.Sequential(
-            *layers, nn.AdaptiveAvgPool2d(places), nn.Flatten(), dense, nn.LeakyReLU(0.2), nn.Linear(16 * width, 1)
+
+def _crop_size(kind: Image, scale: int, crop: int | None) -> tuple[int, int]:
+    """Return height and width of a crop: the largest that the scale divides."""
+    if crop is not None:
+        at_least(1, crop=crop)
+    if crop is not None and crop > min(kind.height, kind.width):
+        raise ConfigError(
+            f"crop must be at most {min(kind.height, kind.width)} for images of {kind.height} x {kind.width} pixels, "
+            f"got {crop}; set a smaller model.crop."
         )
+    height, width = (kind.height, kind.width) if crop is None else (crop, crop)
+    if min(height, width) < 2 * scale:
+        raise ConfigError(
+            f"scale {scale} needs training images of at least {2 * scale} x {2 * scale} pixels, got {height} x {width}."
+        )
+    return height // scale * scale, width // scale * scale
 
-    def forward(self, images: Tensor) -> Tensor:
-        """One score an image, of images in [0, 1]."""
-        scores: Tensor = self.layers(2 * images - 1)
-        return scores.squeeze(1).float()
 
-
-def _convolution(before: int, after: int, normalization: Normalization) -> Iterator[nn.Module]:
-    yield nn.Conv2d(before, after, 3, padding=1, bias=normalization == "none")
-    if normalization == "batch":
-        yield nn.BatchNorm2d(after)
+def _psnr(images: Tensor, real: Tensor) -> Tensor:
+    """Return the peak signal-to-noise ratio in dB, averaged over images; equal images count as 100."""
+    return (-10 * (images - real).square().mean((1, 2, 3)).clamp_min(1e-10).log10()).mean()

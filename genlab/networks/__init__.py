@@ -1,4 +1,4 @@
-"""Building blocks that several models share: a network builds encoders and decoders from the data's shape."""
+"""Building blocks that several models share; a network builds encoders and decoders for a kind of data."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Convolutions that halve the image stage by stage, and double it on the way back."""
+"""Convolutional networks that halve the image in stages; the decoder doubles it in the same stages."""
 
 import math
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genlab.kinds import Image
 from genlab.networks.network import Size, at_least
 
 Normalization = Literal["batch", "group", "none"]
@@ -20,7 +21,10 @@ NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
 
 
 def plan(shape: Size, width: int, most: int) -> list[Size]:
-    """The sizes from the image to the last stage: halved while the smaller side is 8 or more, ever wider."""
+    """Return the sizes from the image to the last stage.
+
+    Each stage halves the image until its smaller side is below 8, and doubles the channels up to `most`.
+    """
     sizes, channels = [shape], width
     while min(sizes[-1][1:]) >= 8:
         _, height, wide = sizes[-1]
@@ -29,30 +33,25 @@ def plan(shape: Size, width: int, most: int) -> list[Size]:
     return sizes
 
 
-def flat(size: Size) -> int:
-    """How many numbers it takes."""
-    return size[0] * size[1] * size[2]
-
-
 class Conv:
-    """Strided convolutions of 4x4 with normalisation (after Radford et al. 2016); transposed ones mirror them."""
+    """Strided 4x4 convolutions with normalisation (after Radford et al. 2016); the decoder mirrors the encoder."""
 
     def __init__(self, *, width: int = 32, most: int = 256, normalization: Normalization = "batch") -> None:
         at_least(1, width=width)
         at_least(width, most=most)
         self.width, self.most, self.norm = width, most, NORMALIZATIONS[normalization]
 
-    def encoder(self, shape: Size, features: int) -> nn.Module:
-        """Each stage halves the image."""
-        sizes, layers = plan(shape, self.width, self.most), list[nn.Module]()
+    def encoder(self, kind: Image, features: int) -> nn.Sequential:
+        """Build stages that each halve the image."""
+        sizes, layers = plan(kind.shape, self.width, self.most), list[nn.Module]()
         for before, after in pairwise(sizes):
             layers += [nn.Conv2d(before[0], after[0], 4, 2, 1), self.norm(after[0]), nn.ReLU()]
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat(sizes[-1]), features))
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(math.prod(sizes[-1]), features))
 
-    def decoder(self, features: int, shape: Size) -> nn.Module:
-        """Each stage doubles the image; an odd side gets its last row back."""
-        sizes = plan(shape, self.width, self.most)[::-1]
-        layers: list[nn.Module] = [nn.Linear(features, flat(sizes[0])), nn.Unflatten(1, sizes[0])]
+    def decoder(self, features: int, kind: Image) -> nn.Sequential:
+        """Build stages that each double the image; output padding restores odd sides."""
+        sizes = plan(kind.shape, self.width, self.most)[::-1]
+        layers: list[nn.Module] = [nn.Linear(features, math.prod(sizes[0])), nn.Unflatten(1, sizes[0])]
         for before, after in pairwise(sizes):
             odd = (after[1] % 2, after[2] % 2)
             layers += [self.norm(before[0]), nn.ReLU(), nn.ConvTranspose2d(before[0], after[0], 4, 2, 1, odd)]
@@ -60,7 +59,7 @@ class Conv:
 
 
 class Resnet:
-    """Residual blocks (He et al. 2016), an average pooling or an enlargement between the stages."""
+    """Residual blocks (He et al. 2016) with average pooling or upsampling between the stages."""
 
     def __init__(
         self, *, width: int = 32, most: int = 256, blocks: int = 1, normalization: Normalization = "batch"
@@ -69,25 +68,26 @@ class Resnet:
         at_least(width, most=most)
         self.width, self.most, self.blocks, self.norm = width, most, blocks, NORMALIZATIONS[normalization]
 
-    def encoder(self, shape: Size, features: int) -> nn.Module:
-        """A stem, then in each stage the blocks and a pooling."""
-        sizes = plan(shape, self.width, self.most)
+    def encoder(self, kind: Image, features: int) -> nn.Sequential:
+        """Build a first convolution, then the blocks and a pooling for each stage."""
+        sizes = plan(kind.shape, self.width, self.most)
         channels = [self.width, *(size[0] for size in sizes[1:])]
-        layers: list[nn.Module] = [nn.Conv2d(shape[0], self.width, 3, 1, 1)]
+        layers: list[nn.Module] = [nn.Conv2d(kind.channels, self.width, 3, 1, 1)]
         for before, after in pairwise(channels):
             layers += [*self._blocks(before, after), nn.AvgPool2d(2)]
-        last = flat((channels[-1], *sizes[-1][1:]))
+        last = math.prod((channels[-1], *sizes[-1][1:]))
         return nn.Sequential(*layers, self.norm(channels[-1]), nn.ReLU(), nn.Flatten(), nn.Linear(last, features))
 
-    def decoder(self, features: int, shape: Size) -> nn.Module:
-        """In each stage an enlargement and the blocks, then a convolution to the image."""
-        sizes = plan(shape, self.width, self.most)
+    def decoder(self, features: int, kind: Image) -> nn.Sequential:
+        """Build an upsampling and the blocks for each stage, then a convolution to the image."""
+        sizes = plan(kind.shape, self.width, self.most)
         channels = [self.width, *(size[0] for size in sizes[1:])]
         first = (channels[-1], *sizes[-1][1:])
-        layers: list[nn.Module] = [nn.Linear(features, flat(first)), nn.Unflatten(1, first)]
+        layers: list[nn.Module] = [nn.Linear(features, math.prod(first)), nn.Unflatten(1, first)]
         for after, before, size in zip(channels[-2::-1], channels[::-1], sizes[-2::-1], strict=False):
             layers += [nn.Upsample(size[1:]), *self._blocks(before, after)]
-        return nn.Sequential(*layers, self.norm(channels[0]), nn.ReLU(), nn.Conv2d(channels[0], shape[0], 3, 1, 1))
+        last = nn.Conv2d(channels[0], kind.channels, 3, 1, 1)
+        return nn.Sequential(*layers, self.norm(channels[0]), nn.ReLU(), last)
 
     def _blocks(self, before: int, after: int) -> list[nn.Module]:
         first = Residual(before, after, self.norm)
@@ -95,7 +95,7 @@ class Resnet:
 
 
 class Residual(nn.Module):
-    """What two convolutions add to their input."""
+    """Two convolutions whose result is added to their input."""
 
     def __init__(self, before: int, after: int, norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Residual(nn.Module):
         self.norm_first, self.norm_second = norm(before), norm(after)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalise, rectify, convolve, twice."""
+        """Normalise, rectify and convolve, twice; add the input."""
         inner = self.first(functional.relu(self.norm_first(images)))
         result: Tensor = self.skip(images) + self.second(functional.relu(self.norm_second(inner)))
         return result

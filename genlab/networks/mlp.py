@@ -8,7 +8,8 @@ from typing import Literal
 
 from torch import nn
 
-from genlab.networks.network import Size, at_least
+from genlab.kinds import Image, Points
+from genlab.networks.network import at_least
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -21,7 +22,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Mlp:
-    """Hidden layers of the given widths; the decoder has them the other way round."""
+    """Hidden layers of the given widths; the decoder has them in reverse order."""
 
     def __init__(
         self, *, hidden: list[int], activation: Literal["relu", "leaky", "gelu", "silu", "tanh", "sigmoid"] = "relu"
@@ -29,13 +30,14 @@ class Mlp:
         at_least(1, **{f"hidden[{place}]": width for place, width in enumerate(hidden)})
         self.hidden, self.activation = hidden, ACTIVATIONS[activation]
 
-    def encoder(self, shape: Size, features: int) -> nn.Module:
-        """784-400-20, say."""
-        return nn.Sequential(nn.Flatten(), *self._layers([math.prod(shape), *self.hidden, features]))
+    def encoder(self, kind: Image | Points, features: int) -> nn.Sequential:
+        """Build layers from an item to its features, for example 784-400-20."""
+        return nn.Sequential(nn.Flatten(), *self._layers([math.prod(kind.shape), *self.hidden, features]))
 
-    def decoder(self, features: int, shape: Size) -> nn.Module:
-        """20-400-784, say."""
-        return nn.Sequential(*self._layers([features, *self.hidden[::-1], math.prod(shape)]), nn.Unflatten(1, shape))
+    def decoder(self, features: int, kind: Image | Points) -> nn.Sequential:
+        """Build layers from features to an item, for example 20-400-784."""
+        layers = self._layers([features, *self.hidden[::-1], math.prod(kind.shape)])
+        return nn.Sequential(*layers, nn.Unflatten(1, kind.shape))
 
     def _layers(self, widths: list[int]) -> list[nn.Module]:
         layers: list[nn.Module] = []

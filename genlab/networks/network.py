@@ -1,6 +1,6 @@
-"""What every network can build."""
+"""The interface of networks: each builds an encoder and a decoder for a kind of data."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -9,19 +9,23 @@ Size = tuple[int, int, int]
 
 
 def at_least(least: float, **settings: float) -> None:
-    """A ValueError, which the registry makes a sentence of, for the first setting that is less."""
+    """Raise a ValueError, which the registry completes, for the first setting below `least`."""
     for name, value in settings.items():
         if value < least:
-            raise ValueError(f"{name} must be at least {least}, and {value} is not.")
+            raise ValueError(f"{name} must be at least {least}, got {value}.")
 
 
 class Network(Protocol):
-    """An architecture, without a size: it builds what fits the images."""
+    """An architecture without sizes: it builds modules that fit one kind of items.
 
-    def encoder(self, shape: Size, features: int) -> nn.Module:
-        """N x C x H x W to N x features."""
+    A network annotates `kind` with the kinds that it takes, such as `kind: Image | Points`. The annotation is what
+    `kinds.fit` checks.
+    """
+
+    def encoder(self, kind: Any, features: int) -> nn.Module:
+        """Build a module from a batch of items to N x features."""
         ...
 
-    def decoder(self, features: int, shape: Size) -> nn.Module:
-        """N x features to N x C x H x W, with no bound on what comes out."""
+    def decoder(self, features: int, kind: Any) -> nn.Module:
+        """Build a module from N x features to a batch of items; its output is not bounded."""
         ...

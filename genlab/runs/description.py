@@ -1,37 +1,41 @@
-"""What a run is, in words for its log and in settings for TensorBoard."""
+"""Describes a run that is about to begin: in words for its log, and as settings for TensorBoard."""
 
 from typing import Any
 
-from genlab.config.compose import Config, flatten
+from genlab.config.schema import Config, flatten
 from genlab.runs.run import Run
-from genlab.training.quick import SHARE
 from genlab.training.trainer import Trainer
+from genlab.training.validation import SHARE
 
-WHERE = {"device": "all on the device", "host": "streamed from memory", "disk": "streamed from disk"}
+RESIDENCE = {"device": "all on the device", "host": "streamed from memory", "disk": "streamed from disk"}
 
 
-def described(there: Run, wanted: Config, trainer: Trainer) -> list[str]:
-    """What is about to be trained, on what and how."""
+def description(run: Run, config: Config, trainer: Trainer) -> list[str]:
+    """Return lines about the model, the data and the device."""
+    items = trainer.data.kinds["x"].plural
     weights = sum(weight.numel() for weight in trainer.model.parameters())
-    held_out = ", ".join(f"{loader.count:,} for {split}" for split, loader in trainer.examiner.loaders.items())
-    took = trainer.engine.describe()
+    held_out = ", ".join(f"{batches.count:,} for {split}" for split, batches in trainer.validation.splits.items())
+    choices = trainer.engine.describe()
     lines = [
-        f"{wanted.model['name']} ({weights:,} weights) on {wanted.data['name']} "
-        f"({trainer.data.count:,} images to train on, {held_out}; {WHERE[trainer.data.residence]})",
-        f"{trainer.total:,} steps of {wanted.trainer.batch_size} images on {took['device']}, {took['precision']}, "
-        f"compiled: {took['compiled']}, {took['memory']}",
-        f"in {there.path}",
+        f"{config.model['name']} ({weights:,} weights) on {config.data['name']} "
+        f"({trainer.data.count:,} {items} for training, {held_out}; {RESIDENCE[trainer.data.residence]})",
+        f"{trainer.total:,} steps of {config.trainer.batch_size} {items} on {choices['device']}, "
+        f"{choices['precision']}, compiled: {choices['compiled']}, {choices['memory']}",
+        f"in {run.path}",
     ]
-    if quick := trainer.examiner.quick:
-        bound = f"in at most {SHARE:.0%} of the time besides the first and the last look"
-        lines.append(f"validations also measure {', '.join(quick.names)}, {bound}")
+    if quick := trainer.validation.quick:
+        bound = f"The first and the last time aside, this takes at most {SHARE:.0%} of the time."
+        lines.append(f"Validations also measure {', '.join(quick.names)}. {bound}")
     return [*lines, trainer.engine.notice] if trainer.engine.notice else lines
 
 
-def compared(wanted: Config) -> dict[str, Any]:
-    """What TensorBoard's HParams tab compares runs by: it shows the first five names, so what cannot differ is out."""
+def hyperparameters(config: Config) -> dict[str, Any]:
+    """Return the settings by which TensorBoard's HParams tab compares runs.
+
+    The tab shows five names at first, so settings that cannot differ in a useful way are left out.
+    """
     compared = {}
-    for key, value in flatten(wanted.plain).items():
+    for key, value in flatten(config.plain).items():
         section, _, name = key.rpartition(".")
         if name == "name":
             compared[section] = value

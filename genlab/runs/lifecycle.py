@@ -6,22 +6,23 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from genlab import __version__
-from genlab.build import TABLES, build_images, build_trainer, load_plugins
-from genlab.config import compose as config
-from genlab.config import plugins
-from genlab.config.compose import Config
+from genlab.build import TABLES, build_data, build_trainer, load_plugins
+from genlab.config import compose, plugins, schema
+from genlab.config.schema import Config
 from genlab.config.trust import Trust
-from genlab.contract import ABILITIES, Model
-from genlab.data.dataset import Images
+from genlab.contract import ABILITIES, Model, conditions
+from genlab.data.dataset import MODELLED, Dataset
+from genlab.kinds import to_facts
 from genlab.registry import ConfigError, RunError
-from genlab.runs import run
-from genlab.runs.description import compared, described
+from genlab.runs import run as folders
+from genlab.runs.description import description, hyperparameters
 from genlab.runs.open import open_model
-from genlab.runs.run import Run
+from genlab.runs.run import FORMAT, Run
 from genlab.runs.warm_start import begin_with
 from genlab.training import checkpoint
 from genlab.training.console import Console
@@ -30,149 +31,161 @@ from genlab.training.trainer import Outcome, Trainer
 BAD_FILES = "bad_files.txt"
 
 
-def train(wanted: Config, console: Console, trust: Trust | None = None) -> tuple[Run, Outcome | None]:
-    """Train in the folder that the config names, or in a new one; where that is done already, do nothing."""
+def train(config: Config, console: Console, trust: Trust | None = None) -> tuple[Run, Outcome | None]:
+    """Train in the folder that the config names, or in a new one; the outcome is None if that run is finished."""
     trust = trust or Trust()
-    folder = Path(wanted.run).expanduser() if wanted.run else None
-    if folder and run.exists(folder):
-        return _repeat(Run(folder), wanted, console, trust)
-    trust.remember(load_plugins(wanted.plugins))
-    # Found now: once the folder is made, it is itself the latest.
-    start = run.find(wanted.start).path if wanted.start else None
+    folder = Path(config.run).expanduser() if config.run else None
+    if folder and folders.exists(folder):
+        return _repeat(Run(folder), config, console, trust)
+    trust.remember(load_plugins(config.plugins))
+    # Found before the folder is made: afterwards `latest` would be this run itself.
+    start = folders.find(config.start).path if config.start else None
     if start:
-        plugins.trusted(start, config.load(start / "config.yaml").plugins, trust)
-    images = build_images(wanted)
-    trainer = build_trainer(wanted, images, console)
-    beginning = run.make(folder, wanted.name)
+        plugins.trusted(start, compose.load(start / "config.yaml").plugins, trust)
+    dataset = build_data(config)
+    trainer = build_trainer(config, dataset, console)
+    beginning = folders.make(folder, config.name)
     new = beginning.run
-    # From here on the folder is ours; where another process was quicker, the lock says so and nothing is touched.
+    # If another process was quicker, the lock is refused, or the run exists by now. Then nothing is touched.
     with new.lock():
-        if not run.exists(new.path):
+        if not folders.exists(new.path):
             with beginning.whole_or_undone():
-                _keep(new, wanted, images, trainer.model, start)
-                return new, _fit(new, wanted, trainer, console, trust)
-    return _repeat(new, wanted, console, trust)
+                _keep(new, config, dataset, trainer.model, start)
+                return new, _fit(new, config, trainer, console, trust)
+    return _repeat(new, config, console, trust)
 
 
-def resume(
-    there: Run, overrides: list[str], console: Console, trust: Trust | None = None
-) -> tuple[Run, Outcome | None]:
-    """Continue a run with the config that it keeps; only its budget and device may be others."""
-    known = config.load(there.path / "config.yaml")
-    wanted = config.changed(known, overrides) if overrides else known
-    return _continue(there, wanted, console, trust or Trust(), same=wanted.plain == known.plain)
+def resume(run: Run, overrides: list[str], console: Console, trust: Trust | None = None) -> tuple[Run, Outcome | None]:
+    """Continue a run with its own config; only the number of epochs or steps and the device can change."""
+    run.check_format()
+    known = compose.load(run.path / "config.yaml")
+    config = schema.changed(known, overrides) if overrides else known
+    return _continue(run, config, console, trust or Trust(), same=config.plain == known.plain)
 
 
-def _repeat(there: Run, wanted: Config, console: Console, trust: Trust) -> tuple[Run, Outcome | None]:
-    """Continue the run that is in the folder, if it is the one that was asked for."""
-    known = config.load(there.path / "config.yaml")
-    if keys := [key for key in config.differences(known.plain, wanted.plain) if key != "run"]:
-        kept, asked = config.flatten(known.plain), config.flatten(wanted.plain)
+def _repeat(run: Run, config: Config, console: Console, trust: Trust) -> tuple[Run, Outcome | None]:
+    """Continue the run that is in the folder already, if its config is this one."""
+    run.check_format()
+    known = compose.load(run.path / "config.yaml")
+    if keys := [key for key in schema.differences(known.plain, config.plain) if key != "run"]:
+        kept, asked = schema.flatten(known.plain), schema.flatten(config.plain)
         values = ", ".join(f"{key} ({kept.get(key)} there, {asked.get(key)} here)" for key in keys)
         raise ConfigError(
-            f"{there.path} was begun with another config; these keys differ: {values}. "
-            f"`genlab resume` goes on with it as it was begun; another folder takes another config."
+            f"{run.path} holds a run with another config; these keys differ: {values}. "
+            f"Continue that run with `genlab resume {shlex.quote(str(run.path))}`, or choose another folder."
         )
-    for file in wanted.plugins:
+    for file in config.plugins:
         own = Path(file).expanduser()
         source = own.read_bytes()
-        if plugins.copy_of(there.path, file).read_bytes() != source:
-            raise ConfigError(f"{there.path} was begun with another {file}; it keeps the one that it was begun with.")
-        trust.remember({own.resolve(): source})
-    return _continue(there, known, console, trust, same=True)
-
-
-def _continue(there: Run, wanted: Config, console: Console, trust: Trust, *, same: bool) -> tuple[Run, Outcome | None]:
-    with there.lock():
-        there.tidy()
-        facts = there.facts
-        if same and facts["state"] == "finished":
-            console.say(f"{there.path} is finished: step {facts['step']}. There is nothing to do.")
-            return there, None
-        plugins.load_from_run(there.path, wanted.plugins, TABLES, trust)
-        images = build_images(wanted)
-        if images.fingerprint != facts["fingerprint"]:
+        if plugins.copy_of(run.path, file).read_bytes() != source:
             raise ConfigError(
-                f"The data is not what {there.path} was begun with; "
-                "its images, labels or splits have changed. Put back what it had, or train in another folder."
+                f"{run.path} was begun with another version of {file}, which it keeps in plugins/. "
+                "Choose another folder for the new version."
             )
-        trainer = build_trainer(wanted, images, console)
-        # What cannot go on so is refused before anything is written.
-        trainer.take_up(there.path)
+        trust.remember({own.resolve(): source})
+    return _continue(run, known, console, trust, same=True)
+
+
+def _continue(run: Run, config: Config, console: Console, trust: Trust, *, same: bool) -> tuple[Run, Outcome | None]:
+    with run.lock():
+        run.tidy()
+        facts = run.facts
+        if same and facts["state"] == "finished":
+            console.say(f"{run.path} is finished: step {facts['step']}. There is nothing to do.")
+            return run, None
+        plugins.load_from_run(run.path, config.plugins, TABLES, trust)
+        dataset = build_data(config)
+        if dataset.fingerprint != facts["fingerprint"]:
+            raise ConfigError(
+                f"The data of {run.path} has changed since the run began: its items, labels or splits. "
+                "Restore the data, or train in another folder."
+            )
+        trainer = build_trainer(config, dataset, console)
+        # Everything that can be refused is refused here, before a file is written.
+        trainer.take_up(run.path)
         if not same:
-            there.keep("config.yaml", config.as_yaml(wanted.plain))
-        return there, _fit(there, wanted, trainer, console, trust)
+            run.keep("config.yaml", compose.as_yaml(config.plain))
+        return run, _fit(run, config, trainer, console, trust)
 
 
-def _keep(new: Run, wanted: Config, images: Images, model: Model, start: Path | None) -> None:
-    """Put into the folder what later commands need."""
+def _keep(run: Run, config: Config, dataset: Dataset, model: Model, start: Path | None) -> None:
+    """Write into the folder what later commands need."""
     try:
-        new.keep("config.yaml", config.as_yaml(wanted.plain))
-        if images.bad_files:
-            new.keep(BAD_FILES, "\n".join([*images.bad_files, ""]))
-        for file in wanted.plugins:
-            copy = plugins.copy_of(new.path, file)
+        run.keep("config.yaml", compose.as_yaml(config.plain))
+        if dataset.bad_files:
+            run.keep(BAD_FILES, "\n".join([*dataset.bad_files, ""]))
+        for file in config.plugins:
+            copy = plugins.copy_of(run.path, file)
             copy.parent.mkdir(exist_ok=True)
             checkpoint.write_atomically(copy, Path(file).expanduser().read_bytes())
-        new.record(
-            name=wanted.name,
+        run.record(
+            format=FORMAT,
+            name=config.name,
             state="running",
             created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             command=shlex.join(["genlab", *sys.argv[1:]]),
-            shape=list(images.shape),
-            classes=list(images.names),
-            fingerprint=images.fingerprint,
+            columns={name: to_facts(kind) for name, kind in dataset.kinds.items() if name in MODELLED},
+            fingerprint=dataset.fingerprint,
+            modelled=dataset.modelled,
             start=str(start) if start else None,
             weights=sum(weight.numel() for weight in model.parameters()),
+            told=list(conditions(model)),
             abilities=[name for name, ability in ABILITIES.items() if isinstance(model, ability)],
             versions={"genlab": __version__, "torch": torch.__version__, "python": platform.python_version()},
         )
-        run.point_latest(new)
+        folders.point_latest(run)
     except OSError as error:
         raise ConfigError(f"The run's folder cannot be written: {error.strerror}: {error.filename}") from None
 
 
-def _fit(there: Run, wanted: Config, trainer: Trainer, console: Console, trust: Trust) -> Outcome:
-    console.log = there.path / "log.txt"
-    for line in described(there, wanted, trainer):
+def _fit(run: Run, config: Config, trainer: Trainer, console: Console, trust: Trust) -> Outcome:
+    console.log = run.path / "log.txt"
+    for line in description(run, config, trainer):
         console.say(line)
-    if (there.path / BAD_FILES).exists():
-        console.say(f"Some files of the data cannot be used; {there.path / BAD_FILES} names them.")
-    start = there.facts.get("start")
-    if start and not _has_checkpoints(there):
+    if (run.path / BAD_FILES).exists():
+        console.say(f"Some files of the data cannot be used. They are listed in {run.path / BAD_FILES}.")
+    start = run.facts.get("start")
+    if start and not _has_checkpoints(run):
         other = Run(Path(start))
-        model, settings = open_model(other, trust), config.load(other.path / "config.yaml")
-        console.say(begin_with(trainer, wanted, start, model, settings))
-    there.record(state="running")
-    texts = {"config": "```yaml\n" + config.as_yaml(wanted.plain) + "```"}
+        model, settings = open_model(other, trust), compose.load(other.path / "config.yaml")
+        console.say(begin_with(trainer, config, start, model, settings))
+    run.record(state="running")
+    texts = {"config": "```yaml\n" + compose.as_yaml(config.plain) + "```"}
     try:
-        outcome = trainer.fit(there.path, console, texts, compared(wanted))
+        outcome = trainer.fit(run.path, console, texts, hyperparameters(config))
     except RunError as error:
-        there.record(state="failed", reason=str(error))
+        run.record(state="failed", reason=str(error))
         raise
     except OSError as error:
-        reason = f"{there.path} cannot be written ({error.strerror})"
+        reason = f"{run.path} cannot be written ({error.strerror})"
         with suppress(OSError):
-            there.record(state="failed", reason=reason)
-        if not _has_checkpoints(there):
+            run.record(state="failed", reason=reason)
+        if not _has_checkpoints(run):
             raise ConfigError(f"{reason}.") from error
-        then = f"Then go on with: genlab resume {shlex.quote(str(there.path))}"
-        raise ConfigError(f"{reason}; the checkpoints that are there stay good. {then}") from error
-    if (looks := trainer.examiner.quick) and looks.left_out:
-        console.say(looks.said())
-    there.record(
+        command = f"genlab resume {shlex.quote(str(run.path))}"
+        raise ConfigError(f"{reason}. The checkpoints so far are intact. Continue with: {command}") from error
+    if (quick := trainer.validation.quick) and quick.left_out:
+        console.say(quick.summary())
+    run.record(
         state=outcome.state,
         step=outcome.step,
         validation=outcome.validation,
         test=outcome.test,
         best=outcome.best,
         warnings=outcome.warnings,
-        seconds=round(outcome.seconds, 1),
-        images_per_second=round(outcome.images_per_second),
+        **_totals(run, outcome),
         **trainer.engine.describe(),
     )
     return outcome
 
 
-def _has_checkpoints(there: Run) -> bool:
-    return any(there.path.glob("checkpoints/*.safetensors"))
+def _totals(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """Return time, items and items per second over all calls that have trained this run."""
+    facts = run.facts
+    seconds = facts.get("seconds", 0) + outcome.seconds
+    items = facts.get("items", 0) + round(outcome.items_per_second * outcome.seconds)
+    return {"seconds": round(seconds, 3), "items": items, "items_per_second": round(items / seconds)}
+
+
+def _has_checkpoints(run: Run) -> bool:
+    return any(run.path.glob("checkpoints/*.safetensors"))

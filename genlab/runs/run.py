@@ -1,26 +1,37 @@
-"""A run on disk: make, lock, open, find the newest, list."""
+"""A run on disk: make, lock, find and list run folders."""
 
 import json
 import os
 import re
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genlab.kinds import Kind, from_facts
 from genlab.registry import ConfigError, suggestion
 from genlab.training.checkpoint import write_atomically
 
 OUTPUTS = Path("outputs")
+FORMAT = 2
+"""The format of run.json and of everything beside it; a run of another format is refused."""
 
-# The files of a run that has no checkpoint yet, in the order in which they are removed. As long as run.json is there
-# the folder is a run; after that it holds nothing but _FIRST.
+# The files of a run that has no checkpoint yet, in the order in which they are removed. A folder is a run as long as
+# run.json is in it; after that it holds only the files of _FIRST.
 _FIRST = ("config.yaml", "bad_files.txt", "plugins/*.py", ".lock")
-_BEFORE_A_CHECKPOINT = ("images/*-*.png", "tensorboard/events.out.tfevents.*", "metrics.jsonl", "log.txt", "run.json")
-_FOLDERS = ("images", "tensorboard", "checkpoints", "plugins")
+_BEFORE_A_CHECKPOINT = (
+    "images/*-*.png",
+    "texts/*-*.txt",
+    "sounds/*-*.wav",
+    "tensorboard/events.out.tfevents.*",
+    "metrics.jsonl",
+    "log.txt",
+    "run.json",
+)
+_FOLDERS = ("images", "texts", "sounds", "tensorboard", "checkpoints", "plugins")
 _LOCKED_BY = re.compile(r"process \d+")
 
 
@@ -32,24 +43,42 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What run.json says: name, state, step, versions, command and the data's shape."""
+        """The contents of run.json: format, name, state, step, versions, command, columns and results."""
         try:
             facts: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{self.path} is not a run: its run.json cannot be read ({error}).") from None
         if not isinstance(facts, dict):
-            raise ConfigError(f"{self.path} is not a run: its run.json holds no facts.")
+            raise ConfigError(f"{self.path} is not a run: its run.json holds no table of facts.")
         return facts
 
     @property
+    def kinds(self) -> dict[str, Kind]:
+        """The kind of each column that a model may ask for, as the data had them when the run began."""
+        try:
+            return {name: from_facts(facts) for name, facts in self.facts["columns"].items()}
+        except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(f"{self.path}: the columns in its run.json cannot be read ({error}).") from None
+
+    @property
+    def format(self) -> Any:
+        """The format in which the run was written; run.json said nothing of it before format 2."""
+        return self.facts.get("format", 1)
+
+    @property
     def state(self) -> str:
-        """`running`, `finished`, `stopped`, `failed`, or `interrupted` where the process is gone."""
+        """One of `running`, `finished`, `stopped`, `failed`, `interrupted`, `old format` and `newer format`.
+
+        A run is interrupted if its process has ended without a word.
+        """
+        if self.format != FORMAT:
+            return "newer format" if isinstance(self.format, int) and self.format > FORMAT else "old format"
         state = str(self.facts.get("state"))
         return "interrupted" if state == "running" and not self.locked else state
 
     @property
     def locked(self) -> bool:
-        """Whether a process is training in it now; where nothing can be written, none is."""
+        """True if a process is training in the folder now; never in a folder that cannot be written."""
         if not os.access(self.path, os.W_OK):
             return False
         try:
@@ -58,23 +87,35 @@ class Run:
         except ConfigError:
             return True
 
+    def check_format(self) -> None:
+        """Raise a ConfigError if the run was written in a format that this version does not read."""
+        if self.format == FORMAT:
+            return
+        versions = self.facts.get("versions")
+        version = versions.get("genlab") if isinstance(versions, Mapping) else None
+        maker = f"genlab {version}" if version else "another version of genlab"
+        raise ConfigError(
+            f"{self.path} was made by {maker} (format {self.format}), and this version reads format {FORMAT}. "
+            f"Use {maker if version else 'that version'} for it, or train again."
+        )
+
     def record(self, **facts: Any) -> None:
         """Add facts to run.json."""
         known = self.facts if (self.path / "run.json").exists() else {}
         self.keep("run.json", json.dumps(known | facts, indent=2) + "\n")
 
     def keep(self, name: str, text: str) -> None:
-        """Put a file into the folder, whole or not at all."""
+        """Write a file into the folder, whole or not at all."""
         write_atomically(self.path / name, text.encode())
 
     def tidy(self) -> None:
-        """Remove what processes that were killed while they wrote have left."""
+        """Remove the temporary files of processes that were killed while they wrote."""
         for file in [*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")]:
             file.unlink(missing_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Inside, no other process trains in this folder; it falls with the process."""
+        """Keep other processes from training in this folder; the lock ends with the process."""
         import fcntl
 
         try:
@@ -86,14 +127,14 @@ class Run:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise ConfigError(f"{self.path} is being trained by another process ({file.read().strip()}).") from None
-            # Never empty in between: another process may look at it now, to see whether the folder is a run's.
+            # The file is never empty in between: another process may read it now, to tell whether a run is here.
             file.write(f"process {os.getpid()}\n")
             file.truncate()
             file.flush()
             yield
 
     def files(self) -> set[Path]:
-        """Return all that is in the folder, at any depth; nothing where there is no folder."""
+        """Return everything in the folder, at any depth; nothing if there is no folder."""
         return set(self.path.rglob("*"))
 
 
@@ -102,14 +143,14 @@ class Beginning:
     """A folder in which a run is about to begin."""
 
     run: Run
-    made: bool
-    """True if this process made the folder."""
+    created: bool
+    """True if this process created the folder."""
     before: set[Path]
-    """The files that were in it already."""
+    """The files that were in the folder already."""
 
     @contextmanager
     def whole_or_undone(self) -> Iterator[None]:
-        """Inside, a failure before the first checkpoint leaves nothing half-made."""
+        """Undo the beginning if something fails before the first checkpoint."""
         try:
             yield
         except BaseException:
@@ -118,32 +159,32 @@ class Beginning:
             raise
 
     def undo(self) -> None:
-        """Remove the files that this process made, and the folders if it made them and they are empty."""
+        """Remove the files that this process wrote, and the folders that it created if they are empty."""
         for pattern in (*_BEFORE_A_CHECKPOINT, *_FIRST):
             for file in set(self.run.path.glob(pattern)) - self.before:
                 with suppress(OSError):
                     file.unlink()
         folders = [self.run.path / name for name in _FOLDERS if self.run.path / name not in self.before]
-        for folder in [*folders, *([self.run.path] if self.made else [])]:
-            # A folder that is not empty stays: what is in it is not ours.
+        for folder in [*folders, *([self.run.path] if self.created else [])]:
+            # rmdir refuses a folder that is not empty: the user's own files are in it.
             with suppress(OSError):
                 folder.rmdir()
 
 
 def make(path: Path | None, name: str) -> Beginning:
-    """Make the folder that was asked for, or a new one for this name and time that nobody else has."""
+    """Create this folder for a run, or a new one for this name and time."""
     try:
         if path is None:
             return Beginning(Run(dated(OUTPUTS / name)), True, set())
-        made = not path.exists()
+        created = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
-        return Beginning(Run(path), made, Run(path).files())
+        return Beginning(Run(path), created, Run(path).files())
     except OSError as error:
         raise ConfigError(f"The run's folder cannot be made: {error.strerror}: {error.filename}") from None
 
 
 def dated(folder: Path) -> Path:
-    """A new folder in this one, called by the time, that nobody else has."""
+    """Create a new folder in this one, named after the time."""
     folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     number = 1
@@ -157,18 +198,23 @@ def dated(folder: Path) -> Path:
 
 
 def exists(path: Path) -> bool:
-    """Whether a run is in this folder; a folder with anything else in it is refused."""
-    if (path / "run.json").exists():
+    """Return True if a run is in this folder; refuse a folder with anything else in it."""
+    if _is_run(path):
         return True
     if path.exists() and not (path.is_dir() and _is_free(path)):
         raise ConfigError(f"{path} is not a run, and it is not empty; choose another folder.")
     return False
 
 
-def _is_free(folder: Path) -> bool:
-    """Return whether the folder is empty, or holds a beginning of ours that was killed before run.json was written.
+def _is_run(path: Path) -> bool:
+    return (path / "run.json").exists()
 
-    A file called .lock does not make a folder ours: every environment of uv has one. Ours says which process locked.
+
+def _is_free(folder: Path) -> bool:
+    """Return True if the folder is empty, or holds a run that was killed before its run.json was written.
+
+    A file called .lock does not make a folder genlab's: every environment of uv has one. The lock of a run names its
+    process.
     """
     names = {path.name for path in folder.iterdir() if not re.fullmatch(r"\..+\.\d+\.tmp", path.name)}
     if not names <= {pattern.partition("/")[0] for pattern in _FIRST}:
@@ -177,58 +223,93 @@ def _is_free(folder: Path) -> bool:
         text = (folder / ".lock").read_text(encoding="utf-8") if ".lock" in names else None
     except (OSError, UnicodeDecodeError):
         return False
-    # Alone and empty, it may be that of a process which was killed before it could say more.
+    # A lone empty lock may be that of a process which was killed before it wrote its number.
     return not any(folder.iterdir()) or (text == "" and names == {".lock"}) or bool(_LOCKED_BY.match(text or ""))
 
 
 def point_latest(run: Run) -> None:
-    """Let `latest` mean this run; a text and no link, which TensorBoard would follow and show twice."""
-    # A run elsewhere is not to fail because nothing can be written here.
+    """Make `latest` mean this run; a text file, because TensorBoard would follow a link and show the run twice."""
+    # A run elsewhere must not fail because nothing can be written here.
     with suppress(OSError):
         OUTPUTS.mkdir(exist_ok=True)
         write_atomically(OUTPUTS / "latest", f"{os.path.relpath(run.path, OUTPUTS)}\n".encode())
 
 
 def runs(folder: Path = OUTPUTS) -> list[Run]:
-    """All runs below a folder, oldest first."""
+    """Return all runs below a folder, oldest first, of every format."""
     found = []
     for path in folder.rglob("run.json") if folder.is_dir() else ():
         try:
-            there = Run(path.parent)
-            found += [there] if there.facts else []
+            run = Run(path.parent)
+            found += [run] if run.facts else []
         except ConfigError as error:
-            warnings.warn(f"{error} It is passed over.", stacklevel=2)
+            warnings.warn(f"{error} It is skipped.", stacklevel=2)
     return sorted(found, key=lambda run: (str(run.facts.get("created")), run.path))
 
 
 def find(name: str) -> Run:
-    """The run that a person means: a folder, `latest`, or a name such as `vae-fashion-mini`, its newest."""
-    path = Path(name).expanduser()
-    if (path / "run.json").exists():
-        return Run(path)
-    latest = OUTPUTS / "latest"
+    """Return the run that a name means; of several runs, the newest; refuse a run of another format.
+
+    A name is the folder of a run, a folder with runs in it, `latest`, or a model and its data: `vae-fashion-mini`.
+    Folders may also be named from `outputs/`.
+    """
+    run = _found(name)
+    run.check_format()
+    return run
+
+
+def _found(name: str) -> Run:
+    folder, latest = Path(name).expanduser(), OUTPUTS / "latest"
+    if _is_run(folder):
+        return Run(folder)
     if name == "latest" and latest.is_file():
         return Run(Path(os.path.normpath(OUTPUTS / latest.read_text(encoding="utf-8").strip())))
+    # Folders come before the names in run.json. So `vae-folder` is a run in outputs/vae-folder, and not a newer run of
+    # the same model and data that the user has put into a folder of another name.
+    for place in (folder, OUTPUTS / name):
+        if _is_run(place):
+            return Run(place)
+        if inside := runs(place):
+            return inside[-1]
     known = runs()
-    named = [run for run in known if run.facts.get("name") == name]
-    if named:
+    if named := [run for run in known if run.facts.get("name") == name]:
         return named[-1]
+    raise _unknown(name, known)
+
+
+def _unknown(name: str, known: Sequence[Run]) -> ConfigError:
+    if not known:
+        return ConfigError(f"There is no run {name!r}. There are no runs in {OUTPUTS}/ yet; `genlab train` starts one.")
     names = {str(run.facts.get("name")) for run in known} | {str(run.path) for run in known}
-    nearest = ", ".join(str(run.path) for run in reversed(known[-5:]))
-    there = (
-        f"The newest runs: {nearest}" if known else f"There are no runs in {OUTPUTS}/ yet; `genlab train` makes one."
-    )
-    raise ConfigError(f"There is no run {name!r}. {suggestion(name, names)}{there}")
+    names |= {str(run.path.relative_to(OUTPUTS)) for run in known} | {"latest"}
+    newest = ", ".join(str(run.path) for run in reversed(known[-5:]))
+    return ConfigError(f"There is no run {name!r}. {suggestion(name, names)}The newest runs: {newest}")
 
 
 def meant(names: Sequence[str]) -> list[Run]:
-    """The runs that are named, and all that are below a folder which is itself no run; each once."""
+    """Return the runs that are named, and all runs below folders that are no runs themselves; each run once.
+
+    A shell expands `sweep/*` to everything in that folder. So files and folders without runs are skipped with a
+    warning, and refused only if there is no run at all.
+    """
     found: dict[Path, Run] = {}
+    skipped, other_format = list[str](), list[Run]()
     for name in names:
-        folder = Path(name).expanduser()
-        inside = runs(folder) if folder.is_dir() and not (folder / "run.json").exists() else []
-        if folder.is_dir() and not inside and not (folder / "run.json").exists():
-            raise ConfigError(f"There are no runs in {folder}.")
-        for run in inside or [find(name)]:
-            found.setdefault(run.path.resolve(), run)
+        path = Path(name).expanduser()
+        if _is_run(path) or not path.exists():
+            inside = [find(name)]
+        else:
+            inside = runs(path)
+            skipped += [] if inside else [name]
+        other_format += [run for run in inside if run.format != FORMAT]
+        found |= {run.path.resolve(): run for run in inside if run.format == FORMAT and run.path.resolve() not in found}
+    if not found:
+        for run in other_format[:1]:
+            run.check_format()
+        raise ConfigError(f"There are no runs in {', '.join(names)}.")
+    if skipped:
+        warnings.warn(f"Skipped, because no runs are in them: {', '.join(skipped)}.", stacklevel=2)
+    if other_format:
+        listed = ", ".join(str(run.path) for run in other_format)
+        warnings.warn(f"Skipped, because other versions of genlab made them: {listed}.", stacklevel=2)
     return list(found.values())

@@ -1,4 +1,4 @@
-"""One file a step, atomic and self-verifying: weights, averages, optimisers as tensors, everything else as JSON."""
+"""Checkpoints: one file a step, atomic and self-verifying, with tensors as safetensors and the rest as JSON."""
 
 import hashlib
 import json
@@ -14,43 +14,45 @@ from torch import Tensor
 
 from genlab.registry import ConfigError
 
+FORMAT = 2
+"""The format of a checkpoint's tensors and facts; it changes if older versions cannot read newer files."""
 _NAME = re.compile(r"step-(\d{10})-([0-9a-f]{16})\.safetensors")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What one file holds."""
+    """The content of one file."""
 
     step: int
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
-    """Everything that is no tensor."""
+    """Everything that is not a tensor."""
     digest: str
     """The first 16 hex digits of the file's sha256, which its name holds."""
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors under `name/`, without that prefix."""
+        """Return the tensors under `name/`, without that prefix."""
         return {path[len(name) + 1 :]: value for path, value in self.tensors.items() if path.startswith(f"{name}/")}
 
 
 class BrokenError(Exception):
-    """A file that is not what its name says."""
+    """A file whose content does not match its name."""
 
 
 def save(folder: Path, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
-    """Write one checkpoint so that it is there whole or not at all, also when the power fails."""
+    """Write one checkpoint; after a power failure the file is complete or does not exist."""
     from safetensors.torch import save as encode
 
     folder.mkdir(parents=True, exist_ok=True)
     copies = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
-    data = encode(copies, metadata={"genlab": json.dumps({"step": step, **facts})})
+    data = encode(copies, metadata={"genlab": json.dumps({"format": FORMAT, "step": step, **facts})})
     path = folder / f"step-{step:010d}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     write_atomically(path, data)
     return path
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """A temporary file in the same folder, fsync, rename, fsync the folder."""
+    """Write a temporary file in the same folder, fsync it, rename it and fsync the folder."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -75,50 +77,61 @@ def _sync_folder(folder: Path) -> None:
 
 
 def steps(folder: Path) -> dict[int, Path]:
-    """The file of each step, oldest first, by their names alone."""
+    """Return the file of each step, oldest first, by their names alone."""
     found = ((_NAME.fullmatch(path.name), path) for path in sorted(folder.glob("step-*.safetensors")))
     return {int(match[1]): path for match, path in found if match}
 
 
 def load(path: Path) -> Checkpoint:
-    """Read one file, having checked every byte of it against the hash in its name."""
+    """Read one file, after checking every byte of it against the hash in its name.
+
+    Raise a BrokenError if it is damaged, and a ConfigError if a version with another format wrote it.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load as decode
 
     match = _NAME.fullmatch(path.name)
     data = path.read_bytes()
     if match is None or hashlib.sha256(data).hexdigest()[:16] != match[2]:
-        raise BrokenError(f"{path} is damaged: its content is not what its name says.")
+        raise BrokenError(f"{path} is damaged: its content does not match the hash in its name.")
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         facts = json.loads(header["__metadata__"]["genlab"])
         if facts.pop("step") != int(match[1]):
-            raise BrokenError(f"{path} is damaged: it is not of the step that its name says.")
+            raise BrokenError(f"{path} is damaged: its step is not the step in its name.")
+        _check_format(path, facts.get("format", 1))
         return Checkpoint(int(match[1]), decode(data), facts, match[2])
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise BrokenError(f"{path} is no checkpoint of genlab: {error}") from error
 
 
+def _check_format(path: Path, number: object) -> None:
+    if number != FORMAT:
+        # Version 0.1 wrote no number.
+        version = "genlab 0.1" if number == 1 else "another version of genlab"
+        raise ConfigError(f"{path} was written by {version} (format {number}); this version reads format {FORMAT}.")
+
+
 def newest(folder: Path, *, set_aside: bool = False) -> Checkpoint | None:
-    """The newest good checkpoint; a bad one is passed over with a warning, and renamed where `set_aside`."""
+    """Return the newest good checkpoint; skip damaged ones with a warning, and rename them if `set_aside`."""
     bad: list[Path] = []
     for path in reversed(steps(folder).values()):
         try:
             found = load(path)
         except BrokenError as error:
-            warnings.warn(f"{error} The one before it serves.", stacklevel=2)
+            warnings.warn(f"{error} The checkpoint before it is used.", stacklevel=2)
             bad.append(path)
             continue
         for broken in bad if set_aside else ():
             broken.rename(broken.with_suffix(".bad"))
         return found
     if bad:
-        raise ConfigError(f"No checkpoint in {folder} can be read. To begin anew, train in another folder.")
+        raise ConfigError(f"No checkpoint in {folder} can be read. To start again, train in another folder.")
     return None
 
 
 def at(folder: Path, step: int) -> Checkpoint | None:
-    """The good checkpoint of this very step, if it is there."""
+    """Return the checkpoint of this step, if it exists."""
     path = steps(folder).get(step)
     try:
         return load(path) if path else None
@@ -127,7 +140,7 @@ def at(folder: Path, step: int) -> Checkpoint | None:
 
 
 def prune(folder: Path, keep: int, also: int | None) -> None:
-    """Delete all but the last `keep`, and the one of step `also`."""
+    """Delete all but the newest `keep` and the one of step `also`."""
     files = steps(folder)
     for step in sorted(files)[:-keep]:
         if step != also:
@@ -135,7 +148,7 @@ def prune(folder: Path, keep: int, also: int | None) -> None:
 
 
 def fitted(checkpoint: Checkpoint, part: str, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The part of a checkpoint, if its names, shapes and types are those that are wanted."""
+    """Return one part of a checkpoint, after checking that its names, shapes and types are the wanted ones."""
     found = checkpoint.part(part)
     missing, foreign = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
     if missing or foreign:
@@ -152,7 +165,7 @@ def fitted(checkpoint: Checkpoint, part: str, wanted: Mapping[str, Tensor]) -> d
 
 
 def all_fitted(checkpoint: Checkpoint, wanted: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
-    """Return every part of a checkpoint, if each fits and there is nothing besides them."""
+    """Return every part of a checkpoint, after checking that each fits and that nothing else is there."""
     starts = tuple(f"{part}/" for part in wanted)
     if foreign := next((name for name in checkpoint.tensors if not name.startswith(starts)), None):
         raise misfit(checkpoint, f"it holds {foreign!r}")
@@ -160,5 +173,5 @@ def all_fitted(checkpoint: Checkpoint, wanted: Mapping[str, Mapping[str, Tensor]
 
 
 def misfit(checkpoint: Checkpoint, detail: str) -> ConfigError:
-    """The error for a checkpoint whose content does not belong to this model."""
+    """Return the error for a checkpoint whose content does not belong to this model."""
     return ConfigError(f"The checkpoint of step {checkpoint.step} is of another model: {detail}.")

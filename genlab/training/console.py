@@ -1,4 +1,4 @@
-"""What a person sees while it trains: a live panel in a terminal, plain lines on a pipe and in log.txt."""
+"""Progress of a training for a person: a live panel in a terminal, plain lines in a pipe and in log.txt."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ if TYPE_CHECKING:
     from rich.console import Console as Terminal
     from rich.console import RenderableType
 
-Figures = Mapping[str, float | None]
+Metrics = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is about to be done."""
+    """Length of a training, and the step at which it starts."""
 
     steps: int
     start: int
     epochs: int | None
+    items: str = "items"
+    """The plural of what is trained on, such as images."""
 
 
 class Console:
-    """Silent unless it is given a terminal to write to."""
+    """Output to a terminal and to log.txt; silent if it has neither."""
 
     def __init__(self, terminal: Terminal | None = None, log: Path | None = None) -> None:
         self.terminal, self.log = terminal, log
         self.live: Panel | None = None
 
     def say(self, text: str) -> None:
-        """One plain line, on the screen and in log.txt."""
+        """Print one plain line, on the screen and in log.txt."""
         if self.terminal:
             self.terminal.print(text, markup=False, highlight=False, soft_wrap=True)
         self._record(text)
 
     @contextmanager
     def watching(self, plan: Plan) -> Iterator[None]:
-        """Inside, progress is shown as it fits the terminal."""
+        """Show progress inside a `with` block, live if the terminal can."""
         self.plan, self._began = plan, time.perf_counter()
         try:
             if self.terminal and self.terminal.is_terminal:
@@ -51,21 +53,21 @@ class Console:
         finally:
             self.live = None
 
-    def progress(self, step: int, epoch: float, figures: Figures) -> None:
-        """The means since the last log line."""
+    def progress(self, step: int, epoch: float, metrics: Metrics) -> None:
+        """Show the means since the last log line."""
         done, left = step - self.plan.start, self.plan.steps - step
         seconds_left = (time.perf_counter() - self._began) / max(1, done) * left
         if self.live:
-            self.live.progress(step, epoch, figures)
+            self.live.progress(step, epoch, metrics)
         width = len(str(self.plan.steps))
         head = f"step {step:>{width}}/{self.plan.steps}  epoch {epoch:.1f}"
-        self._plain(f"{head}  {listed(figures)}  {clock(seconds_left)} left")
+        self._plain(f"{head}  {listed(metrics)}  {clock(seconds_left)} left")
 
-    def validated(self, step: int, figures: Figures, best: bool) -> None:
-        """What the held-out images say."""
+    def validated(self, step: int, metrics: Metrics, best: bool) -> None:
+        """Show the metrics of a validation."""
         if self.live:
-            self.live.validated(step, figures, best)
-        self._plain(f"validation at step {step}: {listed(figures)}{'  (best so far)' if best else ''}")
+            self.live.validated(step, metrics, best)
+        self._plain(f"validation at step {step}: {listed(metrics)}{'  (best so far)' if best else ''}")
 
     def _plain(self, text: str) -> None:
         if self.terminal and not self.live:
@@ -80,7 +82,7 @@ class Console:
 
 @dataclass
 class Panel:
-    """The live display: a progress bar, each player's terms, the last validation."""
+    """Live display: a progress bar, each player's terms, the last validation."""
 
     terminal: Terminal
     plan: Plan
@@ -96,13 +98,15 @@ class Panel:
             MofNCompleteColumn(),
             BarColumn(bar_width=None),
             TextColumn("epoch {task.fields[epoch]}"),
-            TextColumn("{task.fields[speed]} images/s"),
+            TextColumn("{task.fields[speed]} {task.fields[items]}/s"),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=self.terminal,
             expand=True,
             speed_estimate_period=60,
         )
-        self.task = self.bar.add_task("", total=self.plan.steps, completed=self.plan.start, epoch="-", speed="-")
+        self.task = self.bar.add_task(
+            "", total=self.plan.steps, completed=self.plan.start, epoch="-", speed="-", items=self.plan.items
+        )
         self.live = Live(get_renderable=self._draw, console=self.terminal, refresh_per_second=4)
         self.live.start()
         return self
@@ -110,16 +114,16 @@ class Panel:
     def __exit__(self, *_: object) -> None:
         self.live.stop()
 
-    def progress(self, step: int, epoch: float, figures: Figures) -> None:
+    def progress(self, step: int, epoch: float, metrics: Metrics) -> None:
         """Move the bar and show the terms."""
-        self.terms = dict(figures)
-        speed = self.terms.pop("images_per_second", None)
+        self.terms = dict(metrics)
+        speed = self.terms.pop("items_per_second", None)
         shown = f"{epoch:.1f}/{self.plan.epochs}" if self.plan.epochs else f"{epoch:.1f}"
         self.bar.update(self.task, completed=step, epoch=shown, speed=f"{speed:,.0f}" if speed else "-")
 
-    def validated(self, step: int, figures: Figures, best: bool) -> None:
+    def validated(self, step: int, metrics: Metrics, best: bool) -> None:
         """Show the last validation."""
-        self.validation = f"{listed(figures)}  at step {step:,}{', the best so far' if best else ''}"
+        self.validation = f"{listed(metrics)}  at step {step:,}{', best so far' if best else ''}"
 
     def _draw(self) -> RenderableType:
         from rich.console import Group
@@ -137,22 +141,24 @@ class Panel:
         return Group(self.bar, table)
 
 
-def listed(figures: Mapping[str, Any]) -> str:
-    """`loss 243.1  kl 25.3`, the players' names only where there are several."""
-    prefixes = {name.rpartition("/")[0] for name in figures if "/" in name}
-    short = {name.rpartition("/")[2] if len(prefixes) == 1 else name: value for name, value in figures.items()}
-    return "  ".join(f"{name.replace('_per_', '/').replace('_', ' ')} {number(value)}" for name, value in short.items())
+def listed(metrics: Mapping[str, Any]) -> str:
+    """Return `loss 243.1  kl 25.3`, with the players' names only if there are several."""
+    prefixes = {name.rpartition("/")[0] for name in metrics if "/" in name}
+    short = {name.rpartition("/")[2] if len(prefixes) == 1 else name: value for name, value in metrics.items()}
+    return "  ".join(
+        f"{name.replace('_per_second', '/s').replace('_', ' ')} {number(value)}" for name, value in short.items()
+    )
 
 
 def number(value: float | None) -> str:
-    """Four digits that tell something."""
+    """Return a number with four significant digits."""
     if value is None:
         return "not finite"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.4g}"
 
 
 def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss or m:ss."""
+    """Return seconds as h:mm:ss or m:ss."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

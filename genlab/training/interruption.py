@@ -1,4 +1,4 @@
-"""Signals only set a flag, which the loop reads between two steps."""
+"""Signals that stop a run: they only set a flag, which the loop reads between two steps."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class Interruption:
-    """Whether somebody has asked the run to stop, and by which signal."""
+    """The signal that asked the run to stop, if there was one."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -23,7 +23,8 @@ class Interruption:
 
     @contextmanager
     def listening(self) -> Iterator["Interruption"]:
-        """Inside, SIGTERM and the first Ctrl-C set the flag; a second Ctrl-C interrupts at once."""
+        """Let SIGTERM and the first Ctrl-C set the flag inside a `with` block; a second Ctrl-C interrupts at once."""
+        # Python allows signal handlers in the main thread only.
         if threading.current_thread() is not threading.main_thread():
             yield self
             return

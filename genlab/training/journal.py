@@ -1,42 +1,48 @@
-"""metrics.jsonl is the truth; TensorBoard is drawn from it."""
+"""The record of a run: metrics.jsonl and the previews are the truth; TensorBoard is drawn from them."""
 
 import json
 import math
 import os
+import textwrap
 import warnings
+import wave
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
+from genlab.kinds import Exhibit, Sound
 from genlab.training.checkpoint import write_atomically
 
 Line = dict[str, Any]
 
+FOLDERS = {"images": ".png", "texts": ".txt", "sounds": ".wav"}
+"""The folder of each form of exhibit, and the ending of its files."""
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, wave.Error, Image.DecompressionBombError)
+
 
 class Journal:
-    """What a run has measured and shown, cut back to `step` when it goes on from there."""
+    """Metrics and exhibits of a run; they are cut back to `step` if the run is resumed from there."""
 
     def __init__(self, folder: Path, step: int, texts: Mapping[str, str], settings: Mapping[str, Any]) -> None:
-        self.path, self.images = folder / "metrics.jsonl", folder / "images"
-        self.images.mkdir(parents=True, exist_ok=True)
+        self.folder, self.path = folder, folder / "metrics.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
         lines = [line for line in read(folder) if line["step"] <= step and line["split"] != "test"]
         write_atomically(self.path, "".join(map(_encode, lines)).encode())
-        for _, path in list(self._pictures(after=step)):
+        for _, path in list(self._exhibits(after=step)):
             path.unlink()
         self._recent: dict[str, deque[Line]] = {}
         self.board = Board(folder / "tensorboard", texts, settings)
         for line in lines:
             self._remember(line)
             self.board.scalars(line)
-        self._draw_pictures()
+        self._redraw()
 
     def write(self, line: Line) -> None:
-        """One line more, in the file at once."""
+        """Add one line; it is in the file at once."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(_encode(line))
         self._remember(line)
@@ -44,58 +50,75 @@ class Journal:
 
     @property
     def recent(self) -> list[Line]:
-        """The newest lines of one split after the other: however many there are of one, the others' stay."""
+        """The newest lines, one split after the other, so that many lines of one split do not push out the others."""
         return [line for lines in self._recent.values() for line in lines]
 
-    def picture(self, name: str, step: int, grid: Tensor) -> Path:
-        """A grid as a PNG in images/ and in TensorBoard."""
-        path = self.images / f"{name}-{step:010d}.png"
-        _as_picture(grid).save(path, compress_level=1)
-        self.board.picture(path, step)
-        return path
+    def exhibit(self, name: str, step: int, exhibit: Exhibit) -> None:
+        """Write a PNG, a text or a sound to its folder, and the same to TensorBoard."""
+        if exhibit.picture:
+            path = self._path("images", name, step)
+            exhibit.picture.save(path, compress_level=1)
+            self.board.picture(path, step)
+        if exhibit.text is not None:
+            path = self._path("texts", name, step)
+            path.write_text(exhibit.text, encoding="utf-8")
+            self.board.text(path, step)
+        if exhibit.sound:
+            path = self._path("sounds", name, step)
+            write_wav(path, exhibit.sound)
+            self.board.sound(path, step)
 
     def sync(self) -> None:
-        """All that was written is on the disk: a checkpoint may follow."""
+        """Flush all lines to the disk, so that a checkpoint can follow."""
         with open(self.path, "a", encoding="utf-8") as file:
             os.fsync(file.fileno())
 
     def close(self) -> None:
-        """No line will follow."""
+        """Close TensorBoard's file; no line can follow."""
         self.board.close()
+
+    def _path(self, folder: str, name: str, step: int) -> Path:
+        (self.folder / folder).mkdir(exist_ok=True)
+        return self.folder / folder / f"{name}-{step:010d}{FOLDERS[folder]}"
 
     def _remember(self, line: Line) -> None:
         self._recent.setdefault(line["split"], deque(maxlen=2000)).append(line)
 
-    def _draw_pictures(self) -> None:
-        """Show the pictures in TensorBoard again; one that a power cut has spoilt does not stop the run."""
+    def _redraw(self) -> None:
+        """Show the exhibits in TensorBoard again; one that a power failure has damaged does not stop the run."""
+        shows: dict[str, Callable[[Path, int], None]] = {
+            ".png": self.board.picture,
+            ".txt": self.board.text,
+            ".wav": self.board.sound,
+        }
         bad = []
-        for step, path in self._pictures():
+        for step, path in self._exhibits():
             try:
-                with Image.open(path) as opened:
-                    opened.verify()
-                self.board.picture(path, step)
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+                shows[path.suffix](path, step)
+            except _UNREADABLE:
                 bad.append(str(path))
         if bad:
             warnings.warn(
-                f"TensorBoard does not show these pictures, which cannot be read: {', '.join(bad)}.", stacklevel=2
+                f"TensorBoard does not show these files; they cannot be read: {', '.join(bad)}.", stacklevel=2
             )
 
-    def _pictures(self, after: int = -1) -> Iterator[tuple[int, Path]]:
-        for path in sorted(self.images.glob("*-*.png")):
-            digits = path.stem.rsplit("-", 1)[1]
-            if digits.isdigit() and int(digits) > after:
-                yield int(digits), path
+    def _exhibits(self, after: int = -1) -> Iterator[tuple[int, Path]]:
+        """Yield the step and the path of each exhibit."""
+        for folder, ending in FOLDERS.items():
+            for path in sorted((self.folder / folder).glob(f"*-*{ending}")):
+                digits = path.stem.rsplit("-", 1)[1]
+                if digits.isdigit() and int(digits) > after:
+                    yield int(digits), path
 
 
 class Board:
-    """TensorBoard's files, drawn anew each time that a run starts or goes on."""
+    """TensorBoard's files, which are drawn again each time that a run starts or resumes."""
 
     def __init__(self, folder: Path, texts: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
-        # Only TensorBoard's own files: somebody may have put others beside them.
+        # Only TensorBoard's own files are deleted: a user may have put others beside them.
         for old in folder.glob("events.out.tfevents.*") if not folder.is_symlink() else ():
             old.unlink()
         self.writer = SummaryWriter(str(folder), flush_secs=10)
@@ -106,30 +129,56 @@ class Board:
         self.writer.file_writer.add_summary(session)
 
     def scalars(self, line: Line) -> None:
-        """Every figure of a line, by split and player."""
+        """Show every metric of a line by split and player."""
         for name, value in line.items():
             if name not in ("step", "epoch", "split"):
                 shown = math.nan if value is None else value
                 self.writer.add_scalar(f"{line['split']}/{name}", shown, line["step"])
 
     def picture(self, path: Path, step: int) -> None:
-        """A PNG of images/ under its name, as it lies there: encoding it again takes longer than all else here."""
+        """Show a PNG with the bytes of its file: encoding it again would take longer than all else here."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         with Image.open(path) as opened:
             size = {"width": opened.width, "height": opened.height, "colorspace": len(opened.getbands())}
+            opened.verify()
         image = Summary.Image(encoded_image_string=path.read_bytes(), **size)
-        value = Summary.Value(tag=path.stem.rsplit("-", 1)[0], image=image)
-        self.writer.file_writer.add_summary(Summary(value=[value]), step)
+        self.writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=_tag(path), image=image)]), step)
+
+    def text(self, path: Path, step: int) -> None:
+        """Show a text file; indented lines are code to TensorBoard, which keeps their line breaks."""
+        self.writer.add_text(_tag(path), textwrap.indent(path.read_text(encoding="utf-8"), "    "), step)
+
+    def sound(self, path: Path, step: int) -> None:
+        """Show a WAV file with the bytes of its file."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        with wave.open(str(path), "rb") as opened:
+            facts = {"sample_rate": opened.getframerate(), "num_channels": opened.getnchannels()}
+            frames = opened.getnframes()
+        audio = Summary.Audio(
+            encoded_audio_string=path.read_bytes(), content_type="audio/wav", length_frames=frames, **facts
+        )
+        self.writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=_tag(path), audio=audio)]), step)
 
     def close(self) -> None:
-        """The run has ended, which the HParams tab is told."""
+        """Tell the HParams tab that the run has ended, and close the file."""
         self.writer.file_writer.add_summary(self.end)
         self.writer.close()
 
 
+def write_wav(path: Path, sound: Sound) -> None:
+    """Write samples in [-1, 1] as a WAV file of 16-bit PCM."""
+    samples = sound.samples.detach().float().cpu().clamp(-1, 1).mul(32767).round().to(torch.int16)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sound.rate)
+        file.writeframes(samples.numpy().astype("<i2").tobytes())
+
+
 def read(folder: Path) -> list[Line]:
-    """The lines of a run's metrics.jsonl; a last one that was cut short by a crash is left out."""
+    """Return the lines of a run's metrics.jsonl, up to the first one that a crash has cut short."""
     path = folder / "metrics.jsonl"
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
@@ -143,21 +192,13 @@ def read(folder: Path) -> list[Line]:
     return lines
 
 
+def _tag(path: Path) -> str:
+    return path.stem.rsplit("-", 1)[0]
+
+
 def _encode(line: Line) -> str:
-    """JSON knows no NaN: what is not finite is null."""
+    """Convert a line to JSON, which has no NaN: numbers that are not finite become null."""
     finite = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in line.items()
     }
     return json.dumps(finite, allow_nan=False) + "\n"
-
-
-def _as_picture(grid: Tensor, gap: int = 2) -> Image.Image:
-    """Rows x columns x C x H x W in [0, 1] on a white ground; small images are enlarged by a whole number."""
-    rows, columns, channels, height, width = grid.shape
-    enlarge = max(1, 56 // max(height, width))
-    cells = grid.mul(255).round().clamp(0, 255).to("cpu", torch.uint8)
-    cells = cells.repeat_interleave(enlarge, 3).repeat_interleave(enlarge, 4)
-    cells = torch.nn.functional.pad(cells, (gap, 0, gap, 0), value=255)
-    sheet = cells.permute(0, 3, 1, 4, 2).reshape(rows * (gap + height * enlarge), -1, channels)
-    sheet = torch.nn.functional.pad(sheet, (0, 0, 0, gap, 0, gap), value=255)
-    return Image.fromarray(sheet.squeeze(2).numpy())

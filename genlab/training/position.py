@@ -1,5 +1,6 @@
-"""The JSON of a checkpoint: where the run stands."""
+"""Position of a run in its training, and checks of the JSON that a checkpoint keeps it in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,19 +9,26 @@ from genlab.training.checkpoint import Checkpoint, misfit
 
 @dataclass
 class Position:
-    """Where a run stands; with the weights, all that it takes to go on."""
+    """The progress of a run; with the weights, this is all that a resumed run needs."""
 
     step: int = 0
     batches: int = 0
+    """The number of batches that were dealt."""
     best: dict[str, Any] | None = None
+    """`step`, `metric` and `value` of the best checkpoint."""
     validation: dict[str, float] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
+    """The step of each warning."""
 
 
 def position_of(found: Checkpoint) -> Position:
     """Return the position that a checkpoint keeps, after checking each of its facts."""
-    averaged, given = found.facts.get("averaged"), found.facts.setdefault("given", {})
-    if not _is_count(averaged) or not isinstance(given, dict):
+    checks: dict[str, Callable[[Any], bool]] = {
+        "ema": _is_count,
+        "extractors": lambda value: isinstance(value, str),
+        "players": lambda value: _is_first_step(value, found.step),
+    }
+    if not all(check(value) for name, check in checks.items() for value in _values(found.facts.get(name))):
         raise misfit(found, "it does not say as genlab does what it was trained with")
     facts = found.facts.get("position")
     if not isinstance(facts, dict) or not set(facts) <= set(Position.__dataclass_fields__):
@@ -37,14 +45,23 @@ def position_of(found: Checkpoint) -> Position:
     return position
 
 
-def _values(facts: Any) -> list[Any]:
-    return list(facts.values()) if isinstance(facts, dict) else ["no table"]
+def _values(table: Any) -> list[Any]:
+    """Return the values of a table; anything else gives one value that no check accepts."""
+    return list(table.values()) if isinstance(table, dict) else [()]
 
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
+def _is_first_step(value: Any, step: int) -> bool:
+    """Return True for `{"began": s}` with a step before this one, or None if the player has not moved yet."""
+    if not isinstance(value, dict) or set(value) != {"began"}:
+        return False
+    began = value["began"]
+    return began is None or (_is_count(began) and began < step)
+
+
 def _is_best(best: dict[str, Any]) -> bool:
-    kinds: dict[str, Any] = {"step": int, "figure": str, "value": int | float}
+    kinds: dict[str, Any] = {"step": int, "metric": str, "value": int | float}
     return set(best) == set(kinds) and all(isinstance(best[name], kind) for name, kind in kinds.items())

@@ -1,4 +1,4 @@
-"""The settings of the loop and of each player, as a YAML gives them; free of heavy imports."""
+"""Settings of the loop and of each player, as a YAML file gives them; free of heavy imports."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,12 +11,12 @@ Choice = bool | Literal["auto"]
 def _at_least(low: float, **values: float | None) -> None:
     for name, value in values.items():
         if value is not None and value < low:
-            raise ConfigError(f"{name} must be at least {low}, and {value} is not.")
+            raise ConfigError(f"{name} must be at least {low}, got {value}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """How long to train, how often to look, and how to run a step."""
+    """Length of the training, intervals between logs and checkpoints, and how a step runs."""
 
     batch_size: int = 128
     epochs: int | None = None
@@ -25,8 +25,6 @@ class TrainerSettings:
     checkpoint_every: int = 1000
     log_every: int = 50
     keep: int = 2
-    average: float | None = None
-    """Null is what the model's recipe says."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Choice = "auto"
     channels_last: Choice = "auto"
@@ -34,21 +32,20 @@ class TrainerSettings:
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
-            found = "neither is given" if self.epochs is None else "both are given; set the other to null"
-            raise ConfigError(f"give epochs or steps, one of them; {found}.")
+            found = "neither" if self.epochs is None else "both; set the other to null"
+            raise ConfigError(f"give epochs or steps, one of them; got {found}.")
         _at_least(1, batch_size=self.batch_size, epochs=self.epochs, steps=self.steps, log_every=self.log_every)
         _at_least(1, validate_every=self.validate_every, checkpoint_every=self.checkpoint_every)
         _at_least(2, keep=self.keep)
-        if self.average is not None and not 0 <= self.average < 1:
-            raise ConfigError(f"average must be at least 0 and below 1, and {self.average} is not.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadingSettings:
-    """Where the images live while they are trained on, and how they are changed at random."""
+    """Memory that holds the training items, the order of their batches, and random changes of images."""
 
     residence: Literal["auto", "device", "host", "disk"] = "auto"
     keep_last: bool = False
+    balance: bool = False
     flip: bool = False
     shift: int = 0
     zoom: float = 1.0
@@ -57,28 +54,32 @@ class LoadingSettings:
     def __post_init__(self) -> None:
         _at_least(0, shift=self.shift, jitter=self.jitter)
         if not 0 < self.zoom <= 1:
-            raise ConfigError(f"zoom must be above 0 and at most 1, and {self.zoom} is not.")
+            raise ConfigError(f"zoom must be above 0 and at most 1, got {self.zoom}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlayerSettings:
-    """The optimiser of one player and the schedule of its rate."""
+    """Optimizer of one player, the schedule of its learning rate, and the moving average of its weights."""
 
     optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
-    rate: float = 1e-3
+    lr: float = 1e-3
     betas: tuple[float, float] | None = None
     momentum: float | None = None
     weight_decay: float = 0.0
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     warmup: int = 0
     clip: float | None = None
+    ema: float = 0.0
+    """Share of the moving average that is kept in each step; 0 keeps no average."""
 
     def __post_init__(self) -> None:
-        _at_least(0, rate=self.rate, momentum=self.momentum, weight_decay=self.weight_decay, warmup=self.warmup)
+        _at_least(0, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, warmup=self.warmup)
         if self.clip is not None and self.clip <= 0:
-            raise ConfigError(f"clip must be above 0, and {self.clip} is not; null clips nothing.")
+            raise ConfigError(f"clip must be above 0, got {self.clip}; null clips nothing.")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema must be at least 0 and below 1, got {self.ema}; 0 keeps no average.")
         if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(f"betas must be at least 0 and below 1, and {list(self.betas)} are not.")
+            raise ConfigError(f"betas must be at least 0 and below 1, got {list(self.betas)}.")
         moments = ("adam", "adamw")
         if self.betas is not None and self.optimizer not in moments:
             raise ConfigError(f"{self.optimizer} takes no betas; set them to null.")

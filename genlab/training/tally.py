@@ -1,18 +1,18 @@
-"""Sums of the terms on the device, read once per log line."""
+"""Sums of the logged terms on the device, which are read once a log line."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genlab.contract import Terms
 from genlab.registry import RunError
 from genlab.training.checkpoint import Checkpoint, misfit
 
 
 class _Sum:
-    """One player's terms added up, how often, and the first step at which the move was not finite (or -1)."""
+    """Sums of one player's terms, the number of moves, and the first step that was not finite (-1 if none)."""
 
     def __init__(self, player: str, names: list[str], total: Tensor, count: int = 0) -> None:
         self.player, self.names, self.total, self.count = player, names, total, count
@@ -20,13 +20,16 @@ class _Sum:
 
 
 class Tally:
-    """Each player's terms since the last log line, added up without waiting for the device."""
+    """Sums of each player's terms since the last log line, added up without waiting for the device.
+
+    Each set of terms has sums of its own, so a term that exists in some steps only is averaged over those steps.
+    """
 
     def __init__(self) -> None:
         self.sums: dict[tuple[str, ...], _Sum] = {}
 
-    def add(self, player: str, terms: Terms, finite: Tensor, step: int) -> None:
-        """Take in the terms of one move."""
+    def add(self, player: str, terms: Mapping[str, Tensor], finite: Tensor, step: int) -> None:
+        """Add the terms of one move."""
         values = torch.stack([value.detach() for value in terms.values()])
         key = (player, *terms)
         if key not in self.sums:
@@ -38,14 +41,14 @@ class Tally:
         entry.bad_step = torch.where(first, step, entry.bad_step)
 
     def check(self) -> None:
-        """Raise if any move since the last line was not finite, naming player, term and step."""
+        """Raise a RunError with player, term and step if any move since the last line was not finite."""
         for entry in self.sums.values():
             step = int(entry.bad_step)
             if step >= 0:
                 raise RunError(f"{entry.player}: {_culprit(entry)} was not finite at step {step}.")
 
     def read(self) -> dict[str, float | None]:
-        """`<player>/<term>` to its mean since the last reading, and start again."""
+        """Return the mean of each `<player>/<term>` since the last reading, and start again."""
         self.check()
         totals: dict[str, tuple[float, int]] = {}
         for entry in self.sums.values():
@@ -57,7 +60,7 @@ class Tally:
         return {name: mean if math.isfinite(mean) else None for name, mean in means.items()}
 
     def state(self) -> tuple[dict[str, Tensor], list[Any]]:
-        """What a checkpoint keeps, so that the next log line is the one that would have been."""
+        """Return what a checkpoint keeps, so that a resumed run writes the same next log line."""
         entries = list(self.sums.values())
         tensors = {str(index): entry.total for index, entry in enumerate(entries)}
         return tensors, [[entry.player, entry.names, entry.count] for entry in entries]
@@ -78,7 +81,7 @@ class Tally:
 
 
 def _is_entry(fact: Any) -> bool:
-    """True for a player, the names of its terms and how often they were added."""
+    """Return True for a player, the names of its terms and the number of moves."""
     if not isinstance(fact, list) or len(fact) != 3:
         return False
     player, names, count = fact
@@ -87,7 +90,7 @@ def _is_entry(fact: Any) -> bool:
 
 
 def _culprit(entry: _Sum) -> str:
-    """The term to blame: one that adds to the loss before the loss, the loss before its gradient."""
+    """Return the term to blame: a part of the loss before the loss, and the loss before its gradient."""
     bad = [name for name, total in zip(entry.names, entry.total.tolist(), strict=True) if not math.isfinite(total)]
     causes = [name for name in bad if name not in ("loss", "gradient_norm")]
     return next(iter(causes or bad), "gradient_norm")

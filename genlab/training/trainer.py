@@ -1,4 +1,4 @@
-"""The one loop: it deals batches, gives each player its turn, and knows no model."""
+"""The training loop: it deals batches and gives each player its turn, and it knows no model."""
 
 import time
 from collections.abc import Mapping
@@ -7,43 +7,67 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from genlab.contract import Batch, Model, Turn
-from genlab.data.batches import Loader
-from genlab.data.dataset import Images
-from genlab.kinds.augmentation import Augmentation
+from genlab.data.batches import Table
+from genlab.data.dataset import Dataset
+from genlab.kinds import Augmentation
+from genlab.networks.extractor import Extractor
 from genlab.randomness import reseed
 from genlab.registry import ConfigError
 from genlab.training import checkpoint
-from genlab.training.average import Average
+from genlab.training.average import Averages
 from genlab.training.console import Console, Plan
 from genlab.training.engine import Engine
 from genlab.training.interruption import Interruption
 from genlab.training.journal import Journal, read
+from genlab.training.monitors import warning
 from genlab.training.players import Players
 from genlab.training.position import Position, position_of
-from genlab.training.quick import Quick
 from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
 from genlab.training.tally import Tally
-from genlab.training.validation import Examiner, Figures
+from genlab.training.validation import Metrics, Quick, Validation
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `fit` ended."""
+    """The end of a call of `fit`."""
 
     state: str
     """`finished` or `stopped`."""
     step: int
     seconds: float
-    images_per_second: float
-    validation: Figures
-    test: Figures
+    items_per_second: float
+    validation: Metrics
+    test: Metrics
     best: dict[str, Any] | None
+    """`step`, `metric` and `value` of the best checkpoint."""
     warnings: dict[str, int]
-    """What the model found wrong with itself, and at which step."""
+    """The step of each warning of the monitors."""
     signal: int | None
-    """The signal that stopped it."""
+    """The signal that stopped the run."""
+
+
+@dataclass
+class Session:
+    """One call of `fit`: the folder and the person that it reports to, and a clock for its speed."""
+
+    folder: Path
+    console: Console
+    journal: Journal
+    saved: int
+    """The step of the newest checkpoint; -1 if there is none."""
+    clock: tuple[float, int]
+    """The time, and the number of batches that were dealt by then, from which the speed is measured."""
+
+    def restart_clock(self, batches: int) -> None:
+        """Measure the speed from now on; looks and checkpoints do not count."""
+        self.clock = (time.perf_counter(), batches)
+
+    def batches_per_second(self, batches: int) -> float:
+        """Return the speed since the clock was restarted."""
+        return (batches - self.clock[1]) / (time.perf_counter() - self.clock[0])
 
 
 class Trainer:
@@ -52,7 +76,7 @@ class Trainer:
     def __init__(
         self,
         model: Model,
-        images: Images,
+        dataset: Dataset,
         settings: TrainerSettings,
         players: Mapping[str, PlayerSettings],
         *,
@@ -64,45 +88,47 @@ class Trainer:
     ) -> None:
         self.model, self.settings, self.seed, self.best = model, settings, seed, best
         self.engine = Engine(device or torch.device("cpu"), settings, model)
-        self.data = _training_data(images, settings.batch_size, seed, self.engine.device, loading or LoadingSettings())
+        self.extractors = _digests(model)
+        self.data = _training_data(dataset, settings.batch_size, seed, self.engine.device, loading or LoadingSettings())
         self.total = settings.steps or self._steps_in(settings.epochs or 0)
         self.players = Players(model, players, self.total)
-        self.average = Average(model.averaged(), settings.average) if settings.average else None
-        self.examiner = Examiner(
+        self.averages = Averages(model, players)
+        self.validation = Validation(
             model,
-            images,
+            dataset,
             settings.batch_size,
             seed=seed,
             engine=self.engine,
-            average=self.average,
+            averages=self.averages,
             residence=self.data.residence,
             quick=quick,
         )
-        self.examiner.check_best(best)
+        self.validation.check_best(best)
         self.position, self.tally = Position(), Tally()
-        self._saved = -1
         self.folder: Path | None = None
+        """The folder whose newest checkpoint this trainer has taken up."""
 
     def take_up(self, folder: Path) -> None:
-        """Stand where the newest checkpoint of a folder stands; what cannot go on from there is refused."""
+        """Restore the newest checkpoint of a folder; raise a ConfigError if the run cannot continue from there."""
         found = checkpoint.newest(folder / "checkpoints", set_aside=True)
         if found:
             self._restore(found)
         reached = max((line["step"] for line in read(folder)), default=0)
         if reached and not found:
             raise ConfigError(
-                f"{folder} has come to step {reached}, and its checkpoints are gone. To begin anew, "
+                f"{folder} has come to step {reached}, and its checkpoints are gone. To start again, "
                 "train in another folder."
             )
         if self.position.step > self.total:
-            raise ConfigError(f"The run stands at step {self.position.step}, past the {self.total} that are asked for.")
+            raise ConfigError(
+                f"The run is at step {self.position.step}, past the {self.total} steps that are asked for."
+            )
         self.folder = folder
 
-    def begin_with(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Other first weights than the seed's."""
+    def begin_with(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace the first weights, which the seed gave, by others."""
         self.model.load_state_dict(weights)
-        if self.average:
-            self.average.restore(self.model.averaged().state_dict(), 0)
+        self.averages.restart()
 
     def fit(
         self,
@@ -111,27 +137,28 @@ class Trainer:
         texts: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> Outcome:
-        """Train to the end, or until somebody asks to stop; texts and settings are for TensorBoard to show."""
-        self.console = console or Console()
+        """Train to the end, or until a signal asks to stop; texts and settings are shown in TensorBoard."""
         began = time.perf_counter()
         if self.folder != folder:
             self.take_up(folder)
-        position, test = self.position, Figures()
+        position, test = self.position, Metrics()
         first = position.batches
-        self.journal = Journal(folder, position.step, texts or {}, settings or {})
+        journal = Journal(folder, position.step, texts or {}, settings or {})
+        saved = max(checkpoint.steps(folder / "checkpoints"), default=-1)
+        session = Session(folder, console or Console(), journal, saved, (began, first))
         try:
-            with Interruption().listening() as interruption, self.console.watching(self._plan()):
-                self._run(interruption)
+            with Interruption().listening() as interruption, session.console.watching(self._plan()):
+                self._run(session, interruption)
                 if position.step == self.total:
-                    test = self._record("test")
+                    test = self._measure(session, "test")
         finally:
-            self.journal.close()
+            journal.close()
         seconds = time.perf_counter() - began
         return Outcome(
             state="finished" if position.step == self.total else "stopped",
             step=position.step,
             seconds=seconds,
-            images_per_second=(position.batches - first) * self.settings.batch_size / seconds,
+            items_per_second=(position.batches - first) * self.settings.batch_size / seconds,
             validation=position.validation,
             test=test,
             best=position.best,
@@ -139,153 +166,157 @@ class Trainer:
             signal=interruption.signal,
         )
 
-    def _run(self, interruption: Interruption) -> None:
+    def _run(self, session: Session, interruption: Interruption) -> None:
         self.model.train()
-        self._save()  # At step 0 this proves the disk before hours of work.
-        self._restart_clock()
+        self._save(session)  # At step 0 this proves that the disk can be written, before hours of work.
+        session.restart_clock(self.position.batches)
         while self.position.step < self.total and not interruption:
             self._take_step()
             if self._due(self.settings.log_every):
-                self._log()
-            improved = self._due(self.settings.validate_every) and self._validate()
+                self._log(session)
+            improved = self._due(self.settings.validate_every) and self._validate(session)
             if improved or self._due(self.settings.checkpoint_every):
-                self._save()
+                self._save(session)
         if interruption:
-            self._save()
+            self._save(session)
 
     def _due(self, every: int) -> bool:
         return self.position.step % every == 0 or self.position.step == self.total
 
     def _take_step(self) -> None:
-        """Deal one batch to all turns, and another to each move that is repeated."""
-        dealt = self._deal()
+        """Deal one batch to the first move of every turn, and a new one to each repeated move.
+
+        Tensors that a turn hands on belong to the items of the step's first batch. So later turns find them in that
+        batch, and repeated moves neither see them nor hand any on.
+        """
+        first = self._deal()
         for number, turn in enumerate(self.model.turns(self.position.step)):
-            for again in range(turn.times):
-                batch = self._deal() if again else dealt
+            for again in range(turn.repeat):
+                batch = self._deal() if again else first
                 reseed(self.engine.device, self.seed, "move", self.position.step, number, again)
-                self._move(turn, batch)
-        if self.average:
-            self.average.update()
+                handed_on = self._move(turn, batch)
+                if not again:
+                    first = {**first, **handed_on}
+        self.averages.update()
         self.position.step += 1
 
     def _deal(self) -> Batch:
         self.position.batches += 1
-        return self.data.batch(self.position.batches - 1)
+        return self.engine.arrange(self.data.batch(self.position.batches - 1))
 
-    def _move(self, turn: Turn, batch: Batch) -> None:
+    def _move(self, turn: Turn, batch: Batch) -> Batch:
+        """Let a player move once; return what its loss hands on, without gradients."""
         player = self.players.give_floor(turn.player)
-        terms = self.engine.terms(turn, batch)
-        norm, finite = player.move(terms["loss"], self.position.step)
+        result = self.engine.result(turn, batch)
+        norm, finite = player.move(result.loss, self.position.step)
         if turn.after:
             with torch.no_grad():
                 turn.after()
-        self.tally.add(turn.player, {**terms, "gradient_norm": norm}, finite, self.position.step + 1)
+        terms = {"loss": result.loss, **result.shown, "gradient_norm": norm}
+        self.tally.add(turn.player, terms, finite, self.position.step + 1)
+        return {name: value.detach() for name, value in result.handed_on.items()}
 
-    def _log(self) -> None:
-        figures = self.tally.read()
-        seconds, batches = time.perf_counter() - self._since[0], self.position.batches - self._since[1]
-        figures["images_per_second"] = round(batches * self.settings.batch_size / seconds, 1)
-        self._write("train", figures)
-        self.console.progress(self.position.step, self._epoch(), figures)
-        self._restart_clock()
+    def _log(self, session: Session) -> None:
+        metrics = self.tally.read()
+        speed = session.batches_per_second(self.position.batches) * self.settings.batch_size
+        metrics["items_per_second"] = round(speed, 1)
+        self._write(session, "train", metrics)
+        session.console.progress(self.position.step, self._epoch(), metrics)
+        session.restart_clock(self.position.batches)
 
-    def _validate(self) -> bool:
-        """Look at the held-out images and the pictures; say whether it is the best so far."""
-        figures = self.position.validation = self._record("validation")
-        for name, grid in self.examiner.pictures().items():
-            self.journal.picture(name, self.position.step, grid)
-        improved = self.examiner.improves(self.best, figures, self.position.best)
+    def _validate(self, session: Session) -> bool:
+        """Write validation metrics and previews; return True if the model is the best so far."""
+        metrics = self.position.validation = self._measure(session, "validation")
+        for name, exhibit in self.validation.previews().items():
+            session.journal.exhibit(name, self.position.step, exhibit)
+        improved = self.validation.improves(self.best, metrics, self.position.best)
         if self.best and improved:
-            self.position.best = {"step": self.position.step, "figure": self.best, "value": figures[self.best]}
-        if figures:
-            self.console.validated(self.position.step, figures, improved)
-        self._restart_clock()
+            self.position.best = {"step": self.position.step, "metric": self.best, "value": metrics[self.best]}
+        if metrics:
+            session.console.validated(self.position.step, metrics, improved)
+        session.restart_clock(self.position.batches)
         return improved
 
-    def _record(self, split: str) -> Figures:
-        figures = self.examiner.measure(split, last=self.position.step == self.total)
-        if figures:
-            self._write(split, figures)
-        return figures
+    def _measure(self, session: Session, split: str) -> Metrics:
+        metrics = self.validation.measure(split, last=self.position.step == self.total)
+        if metrics:
+            self._write(session, split, metrics)
+        return metrics
 
-    def _write(self, split: str, figures: Mapping[str, float | None]) -> None:
-        self.journal.write({"step": self.position.step, "epoch": self._epoch(), "split": split, **figures})
-        warning = self.model.diagnose(self.journal.recent)
-        if warning and warning not in self.position.warnings:
-            self.position.warnings[warning] = self.position.step
-            self.console.say(f"step {self.position.step:,}: {warning}")
+    def _write(self, session: Session, split: str, metrics: Mapping[str, float | None]) -> None:
+        session.journal.write({"step": self.position.step, "epoch": self._epoch(), "split": split, **metrics})
+        found = warning(session.journal.recent)
+        if found and found not in self.position.warnings:
+            self.position.warnings[found] = self.position.step
+            session.console.say(f"step {self.position.step:,}: {found}")
 
-    def _save(self) -> None:
-        """Everything up to this step is on the disk, and only then do older files go."""
+    def _save(self, session: Session) -> None:
+        """Write everything up to this step to the disk, and only then delete older checkpoints."""
         position = self.position
-        if position.step == self._saved:
+        if position.step == session.saved:
             return
-        assert self.folder
         self.tally.check()
-        self.journal.sync()
+        session.journal.sync()
         tensors, facts = self._state()
-        checkpoint.save(self.folder / "checkpoints", position.step, tensors, facts)
+        checkpoint.save(session.folder / "checkpoints", position.step, tensors, facts)
         best = position.best["step"] if position.best else None
-        checkpoint.prune(self.folder / "checkpoints", self.settings.keep, best)
-        self._saved = position.step
-        self._restart_clock()
+        checkpoint.prune(session.folder / "checkpoints", self.settings.keep, best)
+        session.saved = position.step
+        session.restart_clock(self.position.batches)
 
-    def _state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         sums, tally = self.tally.state()
-        parts = {"model": self.model.state_dict(), "tally": sums}
-        if self.average:
-            parts["average"] = self.average.average
+        parts = {"model": self.model.state_dict(), "tally": sums, "ema": self.averages.tensors()}
         parts |= {f"player/{name}": player.state() for name, player in self.players.players.items()}
         tensors = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
-        averaged = self.average.count if self.average else 0
-        facts = {"position": asdict(self.position), "tally": tally, "averaged": averaged, "given": self.model.given()}
+        facts = {
+            "position": asdict(self.position),
+            "tally": tally,
+            "ema": self.averages.counts(),
+            "players": {name: {"began": player.began} for name, player in self.players.players.items()},
+            "extractors": self.extractors,
+        }
         return tensors, facts
 
     def _restore(self, found: checkpoint.Checkpoint) -> None:
-        position, given = position_of(found), self.model.given()
-        had = found.facts["given"]
-        if other := next((name for name in had | given if had.get(name) != given.get(name)), None):
-            raise ConfigError(f"The run was trained with other {other}: {had.get(other)}, and now {given.get(other)}.")
-        wanted = {"model": self.model.state_dict(), "tally": Tally.wanted(found)}
-        if self.average:
-            wanted["average"] = self.average.average
+        position = position_of(found)
+        _check_extractors(found.facts["extractors"], self.extractors)
+        for fact, expected in (("ema", self.averages.players), ("players", self.players.players)):
+            if found.facts[fact].keys() != expected.keys():
+                had, has = (", ".join(names) or "none" for names in (found.facts[fact], expected))
+                raise checkpoint.misfit(found, f"its {fact} lists {had}, and here it lists {has}")
+        wanted = {"model": self.model.state_dict(), "tally": Tally.wanted(found), "ema": self.averages.tensors()}
         for name, player in self.players.players.items():
             wanted[f"player/{name}"] = player.wanted(found.part(f"player/{name}"))
-        # All is checked before anything is put back.
+        # Everything is checked before anything is restored.
         parts = checkpoint.all_fitted(found, wanted)
         self.model.load_state_dict(parts["model"])
         for name, player in self.players.players.items():
-            player.restore(parts[f"player/{name}"])
-        if self.average:
-            self.average.restore(parts["average"], found.facts["averaged"])
+            player.restore(parts[f"player/{name}"], found.facts["players"][name]["began"])
+        self.averages.restore(parts["ema"], found.facts["ema"])
         self.tally.restore(parts["tally"], found.facts["tally"], self.engine.device)
         self.position = position
-        self._saved = position.step
-
-    def _restart_clock(self) -> None:
-        self._since = (time.perf_counter(), self.position.batches)
 
     def _epoch(self) -> float:
         return round(self.position.batches / self.data.batches_per_epoch, 3)
 
     def _plan(self) -> Plan:
-        return Plan(self.total, self.position.step, self.settings.epochs)
+        return Plan(self.total, self.position.step, self.settings.epochs, self.data.kinds["x"].plural)
 
     def _steps_in(self, epochs: int) -> int:
-        """The steps that deal the batches of so many epochs."""
+        """Return the number of steps that deal the batches of this many epochs."""
         batches, step = epochs * self.data.batches_per_epoch, 0
         while batches > 0:
-            batches -= 1 + sum(turn.times - 1 for turn in self.model.turns(step))
+            batches -= 1 + sum(turn.repeat - 1 for turn in self.model.turns(step))
             step += 1
         return step
 
 
 def _training_data(
-    images: Images, batch_size: int, seed: int, device: torch.device, loading: LoadingSettings
-) -> Loader:
+    dataset: Dataset, batch_size: int, seed: int, device: torch.device, loading: LoadingSettings
+) -> Table:
     changes = Augmentation(flip=loading.flip, shift=loading.shift, zoom=loading.zoom, jitter=loading.jitter)
-    return Loader(
-        images,
+    return dataset.batches(
         "train",
         batch_size,
         seed=seed,
@@ -293,4 +324,17 @@ def _training_data(
         residence=loading.residence,
         keep_last=loading.keep_last,
         augmentation=changes,
+        balance=loading.balance,
     )
+
+
+def _digests(model: Model) -> dict[str, str]:
+    """Return the digests of frozen networks, which no checkpoint stores, by their attribute paths."""
+    return {path: module.digest for path, module in model.named_modules() if isinstance(module, Extractor)}
+
+
+def _check_extractors(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    for path in {**before, **now}:
+        had, has = before.get(path), now.get(path)
+        if had != has:
+            raise ConfigError(f"The run was trained with other {path}: their digest was {had}, and now it is {has}.")

@@ -1,101 +1,151 @@
-"""Looks at a model without teaching it: figures of the held-out splits, and pictures."""
+"""Validation of a model while it is trained: metrics of held-out splits, quick evaluations, and previews."""
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genlab.contract import Model
-from genlab.data.batches import Loader
-from genlab.data.dataset import Images
+from genlab.contract import Model, Result
+from genlab.data import held_out
+from genlab.data.dataset import Dataset
 from genlab.data.residence import Residence
+from genlab.kinds import Exhibit
 from genlab.randomness import reseed
 from genlab.registry import ConfigError
-from genlab.training.average import Average
+from genlab.training.average import Averages
 from genlab.training.engine import Engine
-from genlab.training.quick import Quick
+from genlab.training.previews import preview_count, previews
 
-Figures = dict[str, float]
+Metrics = dict[str, float]
+
+SHARE = 0.05
+"""The share of the time since the first quick evaluation that later ones can take."""
 
 
-class Examiner:
-    """Asks the same each time: the same images in the same order, with the same noise."""
+class Quick:
+    """Evaluation that costs more than a validation; it is skipped if it would take more than its share of the time.
+
+    `model.best` can name one of its metrics. The clock decides which validations have them.
+    """
+
+    def __init__(
+        self,
+        measure: Callable[[Model], Metrics],
+        higher: Callable[[str], bool],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """`measure` is a function of the weights alone; `higher` is true for metrics of which more is better."""
+        self._measure, self.higher, self._clock = measure, higher, clock
+        self.names: tuple[str, ...] = ()
+        self.taken, self.left_out = 0, 0
+        self.spent = self._began = self._cost = 0.0
+
+    def prepare(self, model: Model) -> None:
+        """Measure once to learn the names of the metrics and to load what they need, before the time counts."""
+        self.names = tuple(self._measure(model))
+
+    def look(self, model: Model, *, last: bool) -> Metrics:
+        """Return the metrics, or none if another look would take more than its share."""
+        before = self._clock()
+        if self.taken and not last and self.spent + self._cost > SHARE * (before - self._began):
+            self.left_out += 1
+            return {}
+        metrics = self._measure(model)
+        after = self._clock()
+        self._cost = after - before
+        if self.taken:
+            self.spent += self._cost
+        else:
+            self._began = after
+        self.taken += 1
+        return metrics
+
+    def summary(self) -> str:
+        """Return a sentence that says how often the metrics were measured."""
+        every = self.taken + self.left_out
+        return f"{', '.join(self.names)}: measured at {self.taken} of {every} validations; more take too much time."
+
+
+class Validation:
+    """Metrics and previews of held-out items: the same items in the same order, with the same noise each time."""
 
     def __init__(
         self,
         model: Model,
-        images: Images,
+        dataset: Dataset,
         batch_size: int,
         *,
         seed: int,
         engine: Engine,
-        average: Average | None,
+        averages: Averages,
         residence: Residence,
         quick: Quick | None = None,
     ) -> None:
-        self.model, self.seed, self.engine, self.average, self.quick = model, seed, engine, average, quick
-        self.loaders = {
-            split: Loader(images, split, batch_size, device=engine.device, residence=residence)
+        self.model, self.seed, self.engine, self.averages, self.quick = model, seed, engine, averages, quick
+        self.kinds = dataset.kinds
+        self.splits = {
+            split: dataset.batches(split, batch_size, device=engine.device, residence=residence)
             for split in ("validation", "test")
-            if len(images.splits[split])
+            if len(dataset.splits[split])
         }
-        shown = "validation" if "validation" in self.loaders else "train"
-        count = min(1024 if images.shape.points else 64, len(images.splits[shown]))
-        shown_images = Loader(images, shown, count, device=engine.device, residence=residence)
-        self.gallery = engine.arrange(next(shown_images.once()))
+        shown = "validation" if "validation" in self.splits else "train"
+        rows = held_out.spread(dataset, shown, preview_count(dataset.kinds))
+        self.gallery = engine.arrange(next(held_out.batches(dataset, rows, engine.device, len(rows))))
 
     def check_best(self, best: str | None) -> None:
-        """One look before hours of work: the figure that chooses the best must be one that is measured."""
+        """Raise a ConfigError if the metric that chooses the best checkpoint is not measured, before hours of work."""
         with self.looking():
-            terms = list(self.model.validate(self.gallery))
+            names = list(_metrics_of(self.model.validate(self.gallery)))
             if self.quick:
                 self.quick.prepare(self.model)
-                terms += self.quick.names
-        if best and best not in terms:
+                names += self.quick.names
+        if best and best not in names:
             more = "" if self.quick else " trainer.evaluate=quick measures others."
-            raise ConfigError(
-                f"best must be a figure of the validation ({', '.join(terms)}), and {best!r} is not.{more}"
-            )
+            raise ConfigError(f"best must be a metric of the validation ({', '.join(names)}), got {best!r}.{more}")
 
-    def measure(self, split: str, *, last: bool = False) -> Figures:
-        """The model's own terms, averaged over every image of a split; nothing where there is no such split."""
-        if split not in self.loaders:
+    def measure(self, split: str, *, last: bool = False) -> Metrics:
+        """Return the model's own metrics, averaged over every item of a split; nothing if the split is empty."""
+        if split not in self.splits:
             return {}
         totals: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
         with self.looking():
-            for number, batch in enumerate(self.loaders[split].once()):
+            for number, batch in enumerate(self.splits[split].once()):
                 reseed(self.engine.device, self.seed, split, number)
-                for name, value in self.model.validate(self.engine.arrange(batch)).items():
-                    weighted = value * len(batch["image"])
+                for name, value in _metrics_of(self.model.validate(self.engine.arrange(batch))).items():
+                    weighted = value * len(batch["x"])
                     totals[name] = totals[name] + weighted if name in totals else weighted
-                    counts[name] = counts.get(name, 0) + len(batch["image"])
-            figures = {name: float(total) / counts[name] for name, total in totals.items()}
-            return figures | (self.quick.look(self.model, last=last) if self.quick and split == "validation" else {})
+                    counts[name] = counts.get(name, 0) + len(batch["x"])
+            metrics = {name: float(total) / counts[name] for name, total in totals.items()}
+            return metrics | (self.quick.look(self.model, last=last) if self.quick and split == "validation" else {})
 
-    def improves(self, name: str | None, figures: Figures, best: Mapping[str, Any] | None) -> bool:
-        """Whether the figure that chooses is there and better than the best so far."""
-        value = figures.get(name, math.nan) if name else math.nan
+    def improves(self, name: str | None, metrics: Metrics, best: Mapping[str, Any] | None) -> bool:
+        """Return True if the metric that chooses is there and better than the best so far."""
+        value = metrics.get(name, math.nan) if name else math.nan
         if not math.isfinite(value):
             return False
         higher = self.quick is not None and name in self.quick.names and self.quick.higher(name)
         return best is None or (value > best["value"] if higher else value < best["value"])
 
-    def pictures(self) -> dict[str, Tensor]:
-        """The model's pictures, of fixed images and fixed noise."""
+    def previews(self) -> dict[str, Exhibit]:
+        """Return previews of fixed items and fixed noise."""
         with self.looking():
-            reseed(self.engine.device, self.seed, "pictures")
-            return self.model.show(self.gallery)
+            return previews(self.model, self.kinds, self.gallery, self.seed)
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """Inside, nothing learns, and the weights are the average where there is one."""
+        """Use the model for evaluation inside a `with` block, through the averages of its weights."""
         self.model.eval()
         try:
-            with torch.no_grad(), self.engine.autocast(), self.average.worn() if self.average else nullcontext():
+            with torch.no_grad(), self.engine.autocast(), self.averages.worn():
                 yield
         finally:
             self.model.train()
+
+
+def _metrics_of(result: Result) -> dict[str, Tensor]:
+    return {"loss": result.loss, **result.shown}

@@ -1,4 +1,4 @@
-"""The program as a person meets it: killed processes, signals, sweeps."""
+"""The program as a user meets it: runs, signals, killed processes and sweeps."""
 
 import json
 import os
@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 
+import genlab as package
 from genlab.training import checkpoint
-from tests.fixtures.program import TINY, genlab
+from tests.fixtures.program import TINY, assert_refused, environment, genlab, start
 
 
 def test_a_run_is_made_repeated_and_refused_with_another_config(tmp_path: Path) -> None:
@@ -25,8 +27,109 @@ def test_a_run_is_made_repeated_and_refused_with_another_config(tmp_path: Path) 
     assert again.returncode == 0
     assert "There is nothing to do." in again.stdout
     other = genlab(tmp_path, "train", "run=mine", "seed=5", *TINY)
-    assert other.returncode == 2
-    assert "these keys differ: seed" in other.stderr
+    assert_refused(other, "mine holds a run with another config; these keys differ: seed (0 there, 5 here).")
+
+
+def test_the_summary_names_the_best_metric_the_speed_and_the_total_time(tmp_path: Path) -> None:
+    done = genlab(tmp_path, "train", "run=mine", *TINY)
+    words = " ".join(done.stdout.replace("│", " ").split())
+    assert "best metric loss, step 2" in words
+    assert "images/s" in words
+    assert "total time 0:0" in words
+    points = genlab(tmp_path, "train", "data=gaussian", "model.likelihood=gaussian", *TINY[1:])
+    assert points.returncode == 0, points.stderr
+    assert "points/s" in points.stdout
+
+
+def test_a_resumed_run_sums_up_the_time_and_the_items_of_all_calls(place: Path) -> None:
+    def facts() -> dict[str, float]:
+        known: dict[str, float] = json.loads((place / "outputs/mine/run.json").read_text())
+        return known
+
+    before = facts()
+    assert before["items"] == 2 * 16
+    assert genlab(place, "resume", "latest", "trainer.steps=5").returncode == 0
+    after = facts()
+    assert after["items"] == 5 * 16
+    assert after["seconds"] > before["seconds"]
+    assert after["items_per_second"] == pytest.approx(after["items"] / after["seconds"], rel=0.02)
+
+
+def test_a_run_keeps_its_format_and_the_kinds_of_what_a_model_may_ask_for(finished: Path) -> None:
+    facts = json.loads((finished / "outputs/mine/run.json").read_text())
+    assert facts["format"] == 2
+    assert facts["columns"] == {
+        "x": {"kind": "image", "channels": 1, "height": 8, "width": 8},
+        "label": {"kind": "classes", "names": [str(digit) for digit in range(10)]},
+    }
+    assert len(facts["fingerprint"]) == len(facts["modelled"]) == 16
+    assert facts["best"].keys() == {"step", "metric", "value"}
+
+
+def test_the_main_metrics_are_printed_and_all_of_them_on_request(place: Path) -> None:
+    few = genlab(place, "evaluate", "latest", "--count", "20", "--images", "20")
+    assert few.returncode == 0, few.stderr
+    metrics = json.loads((place / "outputs/mine/evaluation.json").read_text())["last"]["metrics"]
+    assert f"The 5 main metrics of {len(metrics)}; --all prints all of them." in few.stdout
+    assert "real-data baseline" in few.stdout
+    every = genlab(place, "evaluate", "latest", "--count", "20", "--images", "20", "--all")
+
+    def rows(text: str) -> list[str]:
+        cells = [line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")]
+        return [cell for cell in cells if cell]
+
+    assert len(rows(few.stdout)) == 5
+    assert rows(every.stdout)[:5] == rows(few.stdout)
+    assert sorted(rows(every.stdout)) == sorted(metrics)
+    assert "--all" not in every.stdout
+
+
+def test_the_program_says_its_version(tmp_path: Path) -> None:
+    done = genlab(tmp_path, "--version")
+    assert (done.returncode, done.stdout) == (0, f"genlab {package.__version__}\n")
+
+
+def test_help_and_version_import_no_torch(tmp_path: Path) -> None:
+    for option in ("--help", "--version"):
+        program = f"import sys; sys.argv = ['genlab', '{option}']\n"
+        program += "from genlab.cli.app import main\ntry: main()\n"
+        program += "finally: assert not {'torch', 'hydra', 'rich', 'numpy'} & set(sys.modules)"
+        done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment(), check=False)
+        assert done.returncode == 0
+
+
+@pytest.mark.parametrize("words", ["genlab data show fashion-", "genlab data show f"])
+def test_the_shell_completes_names_of_data_sets(tmp_path: Path, words: str) -> None:
+    # The shell starts it by its name, which names the variable.
+    program = "import sys; sys.argv = ['genlab']; from genlab.cli.app import main; main()"
+    command = [sys.executable, "-c", program]
+    variables = {"_GENLAB_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "3"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment() | variables, check=False, capture_output=True, text=True
+    )
+    offered = done.stdout.split()
+    assert {"fashion-mini", "fashion-mnist"} <= set(offered)
+    assert all(name.startswith(words.split()[-1]) for name in offered)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "sentence"),
+    [
+        (KeyboardInterrupt(), 130, "Interrupted.\n"),
+        (typer.Abort(), 130, "Interrupted.\n"),
+        (OSError(28, "No space left on device", "there"), 2, "I/O error: No space left on device: there\n"),
+        (OSError("odd"), 2, "I/O error: odd\n"),
+    ],
+)
+def test_ctrl_c_and_a_failing_disk_end_any_command_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, code: int, sentence: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("genlab.runs.run.runs", fail)
+    done = genlab(tmp_path, "list", "runs")
+    assert (done.returncode, done.stderr) == (code, sentence)
 
 
 def test_a_run_killed_at_any_time_and_resumed_ends_as_one_that_was_not(tmp_path: Path) -> None:
@@ -35,9 +138,7 @@ def test_a_run_killed_at_any_time_and_resumed_ends_as_one_that_was_not(tmp_path:
     (tmp_path / "b").mkdir()
     assert genlab(tmp_path / "a", "train", *long).returncode == 0
     for wanted in (20, 120):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "genlab", "train", *long], cwd=tmp_path / "b", stdout=subprocess.DEVNULL
-        )
+        process = start(tmp_path / "b", "train", *long)
         folder = tmp_path / "b" / "mine" / "checkpoints"
         while process.poll() is None and max(checkpoint.steps(folder), default=0) < wanted:
             time.sleep(0.005)
@@ -52,24 +153,21 @@ def test_a_run_killed_at_any_time_and_resumed_ends_as_one_that_was_not(tmp_path:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: int, code: int) -> None:
-    arguments = ["train", *TINY, "trainer.steps=1000000", "run=mine"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "genlab", *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
+def test_a_signal_saves_and_says_how_to_continue(tmp_path: Path, number: int, code: int) -> None:
+    process = start(tmp_path, "train", *TINY, "trainer.steps=1000000", "run=mine")
     while process.poll() is None and not checkpoint.steps(tmp_path / "mine" / "checkpoints").keys() - {0}:
         time.sleep(0.01)
     locked = genlab(tmp_path, "resume", "mine")
     assert locked.returncode == 2
     assert "is being trained by another process" in locked.stderr
     os.kill(process.pid, number)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert "genlab resume mine" in said
+    assert process.wait(timeout=60) == code
+    printed = (tmp_path / "out.txt").read_text()
+    assert "genlab resume mine" in printed
     assert json.loads((tmp_path / "mine" / "run.json").read_text())["state"] == "stopped"
 
 
-def test_a_sweep_started_again_does_nothing_twice(tmp_path: Path) -> None:
+def test_a_sweep_that_is_repeated_trains_nothing_twice(tmp_path: Path) -> None:
     sweep = ["train", "-m", "model=ae,vae", "data=digits", "trainer=smoke", "run=sweep"]
     first = genlab(tmp_path, *sweep)
     assert first.returncode == 0, first.stderr
@@ -78,22 +176,18 @@ def test_a_sweep_started_again_does_nothing_twice(tmp_path: Path) -> None:
     assert all(f"\n  genlab {command} sweep\n" in first.stdout for command in ("evaluate", "compare", "board"))
 
 
-def test_a_signal_stops_a_sweep_and_not_one_of_its_jobs_alone(tmp_path: Path) -> None:
-    arguments = ["train", "-m", "seed=1,2,3", *TINY, "trainer.steps=1000000", "run=sweep"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "genlab", *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
+def test_a_signal_stops_a_sweep_and_not_only_one_of_its_jobs(tmp_path: Path) -> None:
+    process = start(tmp_path, "train", "-m", "seed=1,2,3", *TINY, "trainer.steps=1000000", "run=sweep")
     while process.poll() is None and not checkpoint.steps(tmp_path / "sweep/seed=1/checkpoints").keys() - {0}:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "goes on with it" in said
+    assert process.wait(timeout=60) == 130
+    printed = (tmp_path / "out.txt").read_text()
+    assert "To continue, " in printed
     assert [path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()] == ["seed=1"]
 
 
 def test_two_runs_of_one_second_get_two_folders(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "genlab", "train", *TINY]
-    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    both = [start(tmp_path, "train", *TINY) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert len(list((tmp_path / "outputs" / "vae-digits").iterdir())) == 2

@@ -1,4 +1,4 @@
-"""A file of somebody's own: its models, networks and data train, and its mistakes get a sentence."""
+"""Tests of plugins: what they add can be trained, their mistakes are explained, and those of strangers need consent."""
 
 import contextlib
 import hashlib
@@ -16,13 +16,13 @@ from tests.fixtures.program import assert_refused, genlab
 SMALL = ["model.network.hidden=[8]", "trainer=smoke", "trainer.batch_size=16"]
 DATA = """
 import torch
-from genlab.data.dataset import Images, split_off
+from genlab.data.dataset import Dataset, split_off
 
-def stripes(*, count: int) -> Images:
+def stripes(*, count: int) -> Dataset:
     pixels = (torch.arange(count).view(-1, 1, 1, 1) * 40 + torch.arange(8) * 30).expand(count, 1, 8, 8)
     left, held_out = split_off(count, 4)
     splits = {"train": left, "validation": held_out[:2], "test": held_out[2:]}
-    return Images(pixels.to(torch.uint8).contiguous(), splits)
+    return Dataset.of_images(pixels.to(torch.uint8).contiguous(), splits)
 
 SOURCES = {"stripes": stripes}
 """
@@ -30,14 +30,16 @@ SOURCES = {"stripes": stripes}
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Path:
-    """A plugin with data of its own and the recipe beside it."""
+    """Write a plugin with a data source, and a recipe beside it."""
     (tmp_path / "own/configs/data").mkdir(parents=True)
     (tmp_path / "own/configs/data/stripes.yaml").write_text("class: stripes\ncount: 40\n")
     (tmp_path / "own/stripes.py").write_text(DATA)
     return tmp_path / "own/stripes.py"
 
 
-def test_data_of_a_plugin_is_trained_on_and_the_run_goes_on_without_it(tmp_path: Path, plugin: Path) -> None:
+def test_data_of_a_plugin_can_be_trained_on_and_the_run_resumes_without_the_original_file(
+    tmp_path: Path, plugin: Path
+) -> None:
     done = genlab(tmp_path, "train", "--plugin", str(plugin), "data=stripes", "trainer=smoke", "run=mine")
     assert done.returncode == 0, done.stderr
     plugin.unlink()
@@ -45,13 +47,13 @@ def test_data_of_a_plugin_is_trained_on_and_the_run_goes_on_without_it(tmp_path:
     assert again.returncode == 0, again.stderr
 
 
-def test_a_recipe_of_a_plugin_is_explained_and_completed_from_its_folder(tmp_path: Path, plugin: Path) -> None:
+def test_help_lists_the_recipes_beside_a_plugin(tmp_path: Path, plugin: Path) -> None:
     done = genlab(tmp_path, "train", "--plugin", str(plugin), "data=stripes", "--help")
     assert "stripes" in done.stdout
     assert "data.count=40" in done.stdout
 
 
-def test_a_plugin_that_changed_since_is_not_mixed_in(tmp_path: Path, plugin: Path) -> None:
+def test_a_run_is_not_continued_with_a_changed_plugin(tmp_path: Path, plugin: Path) -> None:
     command = ["train", "--plugin", str(plugin), "data=stripes", "trainer=smoke", "run=mine"]
     assert genlab(tmp_path, *command).returncode == 0
     plugin.write_text(DATA + "\n# another\n")
@@ -61,15 +63,16 @@ def test_a_plugin_that_changed_since_is_not_mixed_in(tmp_path: Path, plugin: Pat
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("1 / 0", "does not load: ZeroDivisionError: division by zero"),
-        ("def", "does not load: SyntaxError"),
-        ("import nowhere_to_be_found", "does not load: ModuleNotFoundError"),
-        ("x = 1", "defines none of MODELS, NETWORKS, SOURCES."),
-        ("MODELS = {'vae': dict}", "defines MODELS['vae'], a name that genlab has already."),
-        ("MODELS = [1]", "MODELS must be a dict"),
+        ("1 / 0", "Cannot load the plugin 'mine.py': ZeroDivisionError: division by zero"),
+        ("def", "Cannot load the plugin 'mine.py': SyntaxError"),
+        ("import nowhere_to_be_found", "Cannot load the plugin 'mine.py': ModuleNotFoundError"),
+        ("x = 1", "defines none of MODELS, NETWORKS, SOURCES, EXTRACTORS."),
+        ("MODELS = {'vae': dict}", "defines MODELS['vae'], but genlab has this name already."),
+        ("MODELS = [1]", "MODELS must be a dict of names and classes, got [1]."),
+        ("MODELS = {'mine': 1}", "MODELS['mine'] must be a class or a function."),
     ],
 )
-def test_a_plugin_that_is_wrong_gets_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+def test_a_mistake_in_a_plugin_is_explained_and_leaves_no_run(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "mine.py").write_text(text)
     assert_refused(genlab(tmp_path, "train", "--plugin", "mine.py", "trainer=smoke"), sentence)
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["mine.py"]
@@ -77,7 +80,7 @@ def test_a_plugin_that_is_wrong_gets_a_sentence(tmp_path: Path, text: str, sente
 
 @pytest.fixture
 def stranger(tmp_path: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a run, outputs/mine, with a plugin of somebody else; the file `ran` shows that it was run."""
+    """Make a folder with a run, outputs/mine, that contains a plugin of a stranger; running it writes `ran`."""
     plugin.write_text(f"{DATA}\nopen({str(tmp_path / 'ran')!r}, 'a').write('x')\n")
     done = genlab(tmp_path, "train", "--plugin", str(plugin), "data=stripes", *SMALL, "run=outputs/mine")
     assert done.returncode == 0, done.stderr
@@ -95,10 +98,10 @@ OPENINGS = {
 
 
 @pytest.mark.parametrize("command", [OPENINGS[name] for name in ("evaluate", "resume", "start", "sweep")])
-def test_a_plugin_of_somebody_else_is_not_run_unasked(stranger: Path, command: list[str]) -> None:
+def test_a_plugin_of_a_stranger_does_not_run_without_consent(stranger: Path, command: list[str]) -> None:
     file = stranger / "outputs/mine/plugins/stripes.py"
     done = genlab(stranger, *command)
-    assert_refused(done, "outputs/mine keeps plugins that you have not trained with:")
+    assert_refused(done, "outputs/mine contains plugins that you have not trained with:")
     assert "outputs/mine/plugins/stripes.py" in done.stderr
     assert hashlib.sha256(file.read_bytes()).hexdigest() in done.stderr
     assert "add --trust to the command." in done.stderr
@@ -110,13 +113,13 @@ def test_a_plugin_of_somebody_else_is_not_run_unasked(stranger: Path, command: l
     assert genlab(stranger, "evaluate", "outputs/mine").returncode == 2
 
 
-def test_upscale_asks_before_it_runs_a_plugin(stranger: Path) -> None:
+def test_upscale_needs_consent_to_run_a_plugin(stranger: Path) -> None:
     facts = stranger / "outputs/mine/run.json"
     kept = json.loads(facts.read_text())
     facts.write_text(json.dumps(kept | {"abilities": ["upscale"]}))
     (stranger / "pic.png").touch()
     assert_refused(
-        genlab(stranger, "upscale", "outputs/mine", "pic.png"), "keeps plugins that you have not trained with"
+        genlab(stranger, "upscale", "outputs/mine", "pic.png"), "contains plugins that you have not trained with"
     )
     assert not (stranger / "ran").exists()
 
@@ -133,7 +136,7 @@ def test_a_comparison_leaves_out_the_samples_of_an_untrusted_run(stranger: Path)
     assert (stranger / "ran").exists()
 
 
-def test_a_plugin_that_the_user_trained_with_needs_no_question(stranger: Path) -> None:
+def test_a_plugin_that_the_user_has_trained_with_needs_no_consent(stranger: Path) -> None:
     own = [str(stranger / "own/stripes.py")]
     assert genlab(stranger, "train", "--plugin", *own, "data=stripes", *SMALL, "run=outputs/third").returncode == 0
     for name in ("evaluate", "resume", "start"):
@@ -143,10 +146,10 @@ def test_a_plugin_that_the_user_trained_with_needs_no_question(stranger: Path) -
     assert digest == hashlib.sha256((stranger / "own/stripes.py").read_bytes()).hexdigest()
     kept = stranger / "outputs/mine/plugins/stripes.py"
     kept.write_text(kept.read_text() + "# changed\n")
-    assert_refused(genlab(stranger, *OPENINGS["evaluate"]), "keeps plugins that you have not trained with")
+    assert_refused(genlab(stranger, *OPENINGS["evaluate"]), "contains plugins that you have not trained with")
 
 
-def test_the_same_train_command_again_needs_no_question(stranger: Path) -> None:
+def test_repeating_a_train_command_needs_no_consent(stranger: Path) -> None:
     command = ["train", "--plugin", str(stranger / "own/stripes.py"), "data=stripes", *SMALL, "run=outputs/mine"]
     facts = stranger / "outputs/mine/run.json"
     facts.write_text(facts.read_text().replace('"finished"', '"stopped"'))
@@ -154,7 +157,7 @@ def test_the_same_train_command_again_needs_no_question(stranger: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_bytecode_beside_a_known_plugin_is_not_run(stranger: Path) -> None:
+def test_bytecode_beside_a_trusted_plugin_does_not_run(stranger: Path) -> None:
     folder = stranger / "outputs/mine/plugins"
     evil = stranger / "evil.py"
     evil.write_text(f"open({str(stranger / 'evil')!r}, 'w')\n" + DATA)
@@ -167,7 +170,7 @@ def test_bytecode_beside_a_known_plugin_is_not_run(stranger: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_a_person_is_asked_once_a_command(tmp_path: Path, answer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_is_asked_once_per_command(tmp_path: Path, answer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENLAB_CACHE", str(tmp_path / "cache"))
     asked: list[str] = []
 
@@ -186,7 +189,7 @@ def test_a_person_is_asked_once_a_command(tmp_path: Path, answer: bool, monkeypa
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"3"])
-def test_a_damaged_list_of_known_plugins_trusts_nothing_and_is_written_anew(
+def test_a_damaged_list_of_known_plugins_trusts_nothing_and_is_replaced(
     tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GENLAB_CACHE", str(tmp_path))

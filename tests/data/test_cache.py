@@ -1,4 +1,4 @@
-"""What is made once: by whom, where, and what is left when that goes wrong."""
+"""Files that are made once: sharing between processes, cleaning, and what is left after a failure."""
 
 import errno
 import json
@@ -26,11 +26,11 @@ def decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def twelve(file: BinaryIO) -> dict[str, Any]:
     file.write(bytes(range(12)))
-    return {"said": "twelve"}
+    return {"name": "twelve"}
 
 
 def never(file: BinaryIO) -> dict[str, Any]:
-    raise AssertionError("it was made again")
+    raise AssertionError("the file was made again")
 
 
 def mistake(make: cache.Make = twelve) -> str:
@@ -39,27 +39,27 @@ def mistake(make: cache.Make = twelve) -> str:
     return str(caught.value)
 
 
-def test_what_was_made_is_found_with_its_notes_and_not_made_again(decoded: Path) -> None:
+def test_a_file_is_made_once_and_then_found_with_its_notes(decoded: Path) -> None:
     made = cache.once("family", "1", 100, twelve)
     found = cache.once("family", "1", 100, never)
     assert made == found
-    assert found.notes == {"said": "twelve"}
+    assert found.notes == {"name": "twelve"}
     assert torch.equal(cache.mapped(found.file, 3, 2, 2), torch.arange(12, dtype=torch.uint8).view(3, 2, 2))
     assert sorted(path.suffix for path in decoded.iterdir()) == [".bytes", ".json"]
 
 
-def test_the_room_that_was_not_needed_is_given_back() -> None:
+def test_room_that_was_not_needed_is_freed() -> None:
     assert cache.once("family", "1", 5000, twelve).file.stat().st_size == 12
 
 
-def test_of_a_family_the_last_version_is_kept_and_others_are_left_alone(decoded: Path) -> None:
+def test_the_last_version_of_a_family_is_kept_and_other_families_are_untouched(decoded: Path) -> None:
     for family, version in (("other", "1"), ("family", "1"), ("family", "2")):
         cache.once(family, version, 12, twelve)
     assert {path.stem for path in decoded.iterdir()} == {"other-1", "family-2"}
 
 
 @pytest.mark.parametrize("damage", ["shorter", "no notes", "no bytes", "half the notes", "other notes"])
-def test_what_is_not_whole_is_made_again(decoded: Path, damage: str) -> None:
+def test_an_incomplete_file_is_made_again(decoded: Path, damage: str) -> None:
     file = cache.once("family", "1", 12, twelve).file
     notes = decoded / "family-1.json"
     if damage == "shorter":
@@ -73,8 +73,8 @@ def test_what_is_not_whole_is_made_again(decoded: Path, damage: str) -> None:
     assert cache.once("family", "1", 12, twelve).file.read_bytes() == bytes(range(12))
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, ConfigError("a mistake"), RuntimeError("ours")], ids=repr)
-def test_a_making_that_stops_leaves_nothing(decoded: Path, error: BaseException) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ConfigError("a mistake"), RuntimeError("a bug")], ids=repr)
+def test_a_failure_leaves_nothing(decoded: Path, error: BaseException) -> None:
     def stops(file: BinaryIO) -> dict[str, Any]:
         file.write(b"half")
         raise error
@@ -84,7 +84,7 @@ def test_a_making_that_stops_leaves_nothing(decoded: Path, error: BaseException)
     assert list(decoded.iterdir()) == []
 
 
-def test_two_that_want_the_same_make_it_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_threads_that_want_the_same_file_make_it_once(capsys: pytest.CaptureFixture[str]) -> None:
     made, found = [], []
 
     def slowly(file: BinaryIO) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def make(file):
     file.write(b"half")
     file.flush()
     Path(sys.argv[1]).touch()
-    # In short sleeps: a signal that falls just before a long one is not noticed until that ends.
+    # Short sleeps: a signal just before a long one is not noticed until it ends.
     end = time.monotonic() + float(sys.argv[2])
     while time.monotonic() < end:
         time.sleep(0.01)
@@ -140,9 +140,9 @@ def test_another_process_is_waited_for(tmp_path: Path) -> None:
     process.stderr.close()
 
 
-def test_what_a_killed_process_leaves_is_not_used_and_is_removed(tmp_path: Path, decoded: Path) -> None:
+def test_the_files_of_a_killed_process_are_not_used_and_are_removed(tmp_path: Path, decoded: Path) -> None:
     process = slow_process(tmp_path / "begun", 60)
-    # What is being made is not cleaned away.
+    # A file that is being made is not removed.
     assert cache.clean() == 0
     assert (decoded / "family-1.tmp").exists()
     process.send_signal(signal.SIGKILL)
@@ -160,7 +160,7 @@ def test_ctrl_c_in_a_process_leaves_nothing(tmp_path: Path, decoded: Path) -> No
     assert list(decoded.iterdir()) == []
 
 
-def test_clean_removes_all_that_was_decoded_and_nothing_that_was_downloaded(decoded: Path) -> None:
+def test_clean_removes_decoded_files_and_no_downloads(decoded: Path) -> None:
     assert cache.clean() == 0
     downloaded = decoded.parent / "MNIST" / "raw"
     downloaded.mkdir(parents=True)
@@ -173,7 +173,7 @@ def test_clean_removes_all_that_was_decoded_and_nothing_that_was_downloaded(deco
     assert (downloaded / "images").exists()
 
 
-def test_what_is_mapped_stays_when_it_is_cleaned_away() -> None:
+def test_a_mapped_file_stays_readable_after_cleaning() -> None:
     file = cache.once("family", "1", 12, twelve).file
     pixels = cache.mapped(file, 12)
     cache.clean()
@@ -181,16 +181,16 @@ def test_what_is_mapped_stays_when_it_is_cleaned_away() -> None:
 
 
 @pytest.mark.parametrize("place", ["cache", "cache/decoded"])
-def test_a_cache_that_cannot_be_made_is_the_users_to_mend(tmp_path: Path, place: str) -> None:
+def test_a_cache_folder_that_cannot_be_created_is_a_config_error(tmp_path: Path, place: str) -> None:
     (tmp_path / place).parent.mkdir(exist_ok=True)
     (tmp_path / place).write_text("in the way")
-    said = mistake()
-    assert said.startswith(f"The decoded images cannot be kept in {tmp_path}/cache/decoded: ")
-    assert said.endswith("GENLAB_CACHE=FOLDER names another place.")
+    message = mistake()
+    assert message.startswith(f"The decoded images cannot be stored in {tmp_path}/cache/decoded: ")
+    assert message.endswith("Set GENLAB_CACHE=FOLDER to use another folder.")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_cache_serves_what_it_has_and_says_what_it_cannot_take(decoded: Path) -> None:
+def test_a_read_only_cache_can_be_read_and_refuses_new_files(decoded: Path) -> None:
     cache.once("family", "1", 12, twelve)
     decoded.chmod(0o500)
     try:
@@ -201,7 +201,7 @@ def test_a_read_only_cache_serves_what_it_has_and_says_what_it_cannot_take(decod
         decoded.chmod(0o700)
 
 
-def test_what_is_there_is_found_without_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_the_cache_is_found_without_writing(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.once("family", "1", 12, twelve)
 
     def refused(*arguments: object, **options: object) -> None:
@@ -210,13 +210,13 @@ def test_what_is_there_is_found_without_writing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(cache, "lock", refused)
     monkeypatch.setattr(Path, "mkdir", refused)
     assert cache.once("family", "1", 12, never)
-    with pytest.raises(ConfigError, match="cannot be kept in .*: Permission denied"):
+    with pytest.raises(ConfigError, match="cannot be stored in .*: Permission denied"):
         cache.once("family", "2", 12, twelve)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("when", ["before", "while"])
-def test_a_full_disk_is_a_sentence_and_leaves_nothing(
+def test_a_full_disk_is_a_config_error_and_leaves_nothing(
     decoded: Path, monkeypatch: pytest.MonkeyPatch, number: int, when: str
 ) -> None:
     def full(*arguments: object) -> dict[str, Any]:
@@ -224,13 +224,13 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(
 
     if when == "before":
         monkeypatch.setattr(os, "posix_fallocate", full)
-    said = mistake(never if when == "before" else full)
-    assert said.startswith(f"The decoded images take up to 0.0 MB, and {decoded} has no room for them (")
-    assert "genlab data clean" in said
+    message = mistake(never if when == "before" else full)
+    assert message.startswith(f"The decoded images take up to 0.0 MB, and {decoded} has no room for them (")
+    assert "genlab data clean" in message
     assert list(decoded.iterdir()) == []
 
 
-def test_a_file_system_that_cannot_reserve_room_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_that_cannot_reserve_room_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     def cannot(*arguments: object) -> None:
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
@@ -251,13 +251,13 @@ except ConfigError as error:
 """
 
 
-def test_a_limit_on_the_size_of_files_is_met_before_anything_is_made(decoded: Path) -> None:
+def test_a_limit_on_file_size_is_noticed_before_anything_is_made(decoded: Path) -> None:
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
     assert "take up to 0.2 MB" in done.stdout
     assert list(decoded.iterdir()) == []
 
 
-def test_a_set_larger_than_memory_can_be_mapped(tmp_path: Path) -> None:
+def test_a_file_larger_than_memory_can_be_mapped(tmp_path: Path) -> None:
     with open(tmp_path / "large", "wb") as file:
         file.truncate(2**42)
     pixels = cache.mapped(tmp_path / "large", 2**20, 1, 2**10, 2**10)
@@ -266,4 +266,4 @@ def test_a_set_larger_than_memory_can_be_mapped(tmp_path: Path) -> None:
 
 def test_the_notes_are_plain_json(decoded: Path) -> None:
     cache.once("family", "1", 12, twelve)
-    assert json.loads((decoded / "family-1.json").read_text()) == {"size": 12, "notes": {"said": "twelve"}}
+    assert json.loads((decoded / "family-1.json").read_text()) == {"size": 12, "notes": {"name": "twelve"}}

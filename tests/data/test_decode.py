@@ -1,4 +1,4 @@
-"""Every format and mode of file against colours that are known, and what is said of a file that is none."""
+"""Every format and mode of file against known colours, and the reasons why a file cannot be used."""
 
 import io
 import struct
@@ -28,7 +28,7 @@ def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> NDArray[
 
 
 def photo(height: int, width: int) -> NDArray[np.uint8]:
-    """Soft shapes, as photos have them."""
+    """Soft shapes, like those in photos."""
     small = Image.fromarray(noise(height // 40 + 2, width // 40 + 2))
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
 
@@ -53,7 +53,7 @@ def mistake_in(path: Path, style: Style = COLOUR) -> str:
         ("a.gif", {}, 0),
     ],
 )
-def test_each_format_gives_the_colour_that_was_written(
+def test_each_format_gives_the_written_colour(
     tmp_path: Path, name: str, options: dict[str, Any], tolerance: int
 ) -> None:
     plain("RGB", ORANGE).save(tmp_path / name, **options)
@@ -64,7 +64,7 @@ def test_each_format_gives_the_colour_that_was_written(
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.bmp", "a.tif"])
-def test_an_image_of_the_size_already_stays_as_it_is(tmp_path: Path, name: str) -> None:
+def test_an_image_of_the_right_size_is_unchanged(tmp_path: Path, name: str) -> None:
     pixels = noise(8, 8)
     Image.fromarray(pixels).save(tmp_path / name, lossless=True)
     for crop in ("none", "center", "random"):
@@ -87,7 +87,7 @@ def test_each_mode_of_a_png_gives_its_colour(tmp_path: Path, mode: str, colour: 
     assert (decode(tmp_path / "a.png", COLOUR) == np.array(expected).reshape(3, 1, 1)).all()
 
 
-def test_a_palette_is_looked_up_and_its_transparent_entry_shows_the_background(tmp_path: Path) -> None:
+def test_a_palette_is_applied_and_its_transparent_entry_shows_the_background(tmp_path: Path) -> None:
     image = Image.new("P", (8, 8), 0)
     image.putpalette([*ORANGE, 1, 2, 3])
     image.paste(1, (0, 0, 8, 4))
@@ -101,23 +101,24 @@ def test_a_palette_is_looked_up_and_its_transparent_entry_shows_the_background(t
 
 
 @pytest.mark.parametrize(("mode", "key"), [("RGB", ORANGE), ("L", 77), ("1", 1)])
-def test_a_colour_that_is_declared_transparent_shows_the_background(tmp_path: Path, mode: str, key: Any) -> None:
+def test_a_colour_declared_as_transparent_shows_the_background(tmp_path: Path, mode: str, key: Any) -> None:
     plain(mode, key).save(tmp_path / "a.png", transparency=255 if mode == "1" else key)
     assert decode(tmp_path / "a.png", Style(8, "none", 3, (9, 99, 199)))[:, 3, 3].tolist() == [9, 99, 199]
 
 
-@pytest.mark.parametrize("alpha", [0, 1, 64, 128, 200, 254, 255])
+@pytest.mark.parametrize("alpha", [0, 1, 128, 254, 255])
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
 def test_alpha_mixes_the_colour_with_the_background(tmp_path: Path, alpha: int, name: str) -> None:
     ground = (10, 20, 240)
-    plain("RGBA", (*ORANGE, alpha)).save(tmp_path / name, **({"lossless": True} if name == "a.webp" else {}))
+    options: dict[str, Any] = {"lossless": True} if name == "a.webp" else {}
+    plain("RGBA", (*ORANGE, alpha)).save(tmp_path / name, **options)
     found = decode(tmp_path / name, Style(8, "none", 3, ground))[:, 0, 0]
     expected = [(alpha * front + (255 - alpha) * back) / 255 for front, back in zip(ORANGE, ground, strict=True)]
     assert np.abs(found - np.array(expected)).max() <= 1
 
 
-def test_alpha_is_mixed_before_the_image_is_made_smaller(tmp_path: Path) -> None:
-    # Clear pixels are black underneath; none of that may seep into the red ones beside them.
+def test_alpha_is_mixed_before_the_image_is_resized(tmp_path: Path) -> None:
+    # Transparent pixels are black underneath; this must not mix into the red ones beside them.
     pixels = np.zeros((16, 16, 4), np.uint8)
     pixels[:, ::2] = (255, 0, 0, 255)
     Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -142,7 +143,7 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path, name: str) -> N
     assert np.array_equal(found[0], (values / 257).round().astype(np.uint8))
 
 
-def test_sixteen_bits_of_each_colour_keep_their_high_byte(tmp_path: Path) -> None:
+def test_sixteen_bits_per_colour_keep_their_high_byte(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 65536, (8, 8, 3)).astype(">u2")
     (tmp_path / "a.png").write_bytes(png_by_hand(8, 8, 16, 2, values.tobytes()))
     found = decode(tmp_path / "a.png", COLOUR).transpose(1, 2, 0).astype(int)
@@ -150,7 +151,7 @@ def test_sixteen_bits_of_each_colour_keep_their_high_byte(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
-def test_cmyk_becomes_the_colours_it_prints(tmp_path: Path, name: str) -> None:
+def test_cmyk_becomes_the_printed_colours(tmp_path: Path, name: str) -> None:
     for inks, expected in (
         ((0, 0, 0, 0), (255, 255, 255)),
         ((255, 0, 0, 0), (0, 255, 255)),
@@ -161,16 +162,16 @@ def test_cmyk_becomes_the_colours_it_prints(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.tif", "a.png"])
-def test_of_many_frames_the_first_counts(tmp_path: Path, name: str) -> None:
+def test_the_first_of_many_frames_is_used(tmp_path: Path, name: str) -> None:
     frames = [plain("RGB", colour) for colour in (ORANGE, (0, 0, 255), (0, 255, 0))]
-    options = {"lossless": True} if name == "a.webp" else {}
+    options: dict[str, Any] = {"lossless": True} if name == "a.webp" else {}
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)
     with Image.open(tmp_path / name) as image:
-        assert image.n_frames == 3
+        assert getattr(image, "n_frames", 1) == 3
     assert decode(tmp_path / name, COLOUR)[:, 0, 0].tolist() == list(ORANGE)
 
 
-# What a viewer does with a stored image of H x W x C, for each value of the tag (EXIF 2.3, table 6).
+# The turn that a viewer applies to a stored image, H x W x C, for each value of the tag (EXIF 2.3, table 6).
 TURNS = {
     1: lambda stored: stored,
     2: lambda stored: stored[:, ::-1],
@@ -184,20 +185,22 @@ TURNS = {
 
 
 @pytest.mark.parametrize("orientation", TURNS)
-@pytest.mark.parametrize("crop", ["none", "center"])
-@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
-def test_every_exif_orientation_is_turned_upright(tmp_path: Path, orientation: int, crop: Crop, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "crop"), [("a.png", "none"), ("a.png", "center"), ("a.webp", "center"), ("a.tif", "none")]
+)
+def test_every_exif_orientation_is_turned_upright(tmp_path: Path, orientation: int, name: str, crop: Crop) -> None:
     stored = noise(9, 16)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(stored).save(tmp_path / name, exif=exif, **({"lossless": True} if name == "a.webp" else {}))
+    options: dict[str, Any] = {"lossless": True} if name == "a.webp" else {}
+    Image.fromarray(stored).save(tmp_path / name, exif=exif, **options)
     Image.fromarray(np.ascontiguousarray(TURNS[orientation](stored))).save(tmp_path / "upright.png")
     style = Style(8, crop, 3, (0, 0, 0))
     assert np.array_equal(decode(tmp_path / name, style), decode(tmp_path / "upright.png", style))
 
 
 @pytest.mark.parametrize("orientation", TURNS)
-def test_every_exif_orientation_of_a_jpeg_that_is_decoded_small(tmp_path: Path, orientation: int) -> None:
+def test_every_exif_orientation_of_a_jpeg_decoded_at_reduced_size(tmp_path: Path, orientation: int) -> None:
     stored = photo(240, 400)
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -208,12 +211,12 @@ def test_every_exif_orientation_of_a_jpeg_that_is_decoded_small(tmp_path: Path, 
     assert np.abs(found - expected).mean() < 2
 
 
-def test_nonsense_in_exif_does_not_lose_the_picture(tmp_path: Path) -> None:
+def test_a_damaged_exif_block_does_not_lose_the_picture(tmp_path: Path) -> None:
     plain("RGB", ORANGE).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0\x2a\xff\xff\xff\xff", quality=95)
     assert np.abs(decode(tmp_path / "a.jpg", COLOUR)[:, 0, 0].astype(int) - ORANGE).max() <= 3
 
 
-def test_a_jpeg_decoded_small_looks_as_one_decoded_whole(tmp_path: Path) -> None:
+def test_a_jpeg_decoded_at_reduced_size_looks_like_one_decoded_whole(tmp_path: Path) -> None:
     grain = np.random.default_rng(1).normal(0, 5, (480, 640, 1))
     Image.fromarray((photo(480, 640) + grain).clip(0, 255).astype(np.uint8)).save(tmp_path / "a.jpg", quality=90)
     with Image.open(tmp_path / "a.jpg") as image:
@@ -224,7 +227,7 @@ def test_a_jpeg_decoded_small_looks_as_one_decoded_whole(tmp_path: Path) -> None
     assert difference.max() < 12
 
 
-def test_the_centre_is_cut_out_of_a_wide_and_of_a_tall_image(tmp_path: Path) -> None:
+def test_the_centre_of_a_wide_and_of_a_tall_image_is_cut_out(tmp_path: Path) -> None:
     for shape, cut in (((8, 20), np.s_[:, 6:14]), ((20, 8), np.s_[6:14, :])):
         pixels = noise(*shape)
         Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -232,7 +235,7 @@ def test_the_centre_is_cut_out_of_a_wide_and_of_a_tall_image(tmp_path: Path) -> 
         assert np.array_equal(found, pixels[cut].transpose(2, 0, 1))
 
 
-def test_a_random_crop_is_a_part_of_the_image_the_same_for_each_copy_and_others_for_others(tmp_path: Path) -> None:
+def test_a_random_crop_is_the_same_for_copies_and_differs_between_images(tmp_path: Path) -> None:
     style, starts = Style(8, "random", 3, (0, 0, 0)), set()
     for seed in range(20):
         pixels = noise(8, 40, seed=seed)
@@ -253,7 +256,7 @@ def test_without_a_crop_the_whole_image_is_stretched(tmp_path: Path) -> None:
     )
 
 
-def test_colours_become_the_grey_that_television_makes_of_them(tmp_path: Path) -> None:
+def test_colours_become_grey_by_the_weights_of_television(tmp_path: Path) -> None:
     plain("RGB", ORANGE).save(tmp_path / "a.png")
     plain("RGB", ORANGE).save(tmp_path / "a.jpg", quality=95)
     expected = 0.299 * 250 + 0.587 * 130 + 0.114 * 10
@@ -263,13 +266,13 @@ def test_colours_become_the_grey_that_television_makes_of_them(tmp_path: Path) -
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (3, 5)])
 @pytest.mark.parametrize("crop", ["none", "center", "random"])
-def test_an_image_of_any_size_becomes_one_of_the_size(tmp_path: Path, size: tuple[int, int], crop: Crop) -> None:
+def test_an_image_of_any_size_is_resized(tmp_path: Path, size: tuple[int, int], crop: Crop) -> None:
     for name in ("a.png", "a.jpg"):
         Image.new("RGB", size, (40, 40, 40)).save(tmp_path / name)
         assert np.abs(decode(tmp_path / name, Style(8, crop, 3, (0, 0, 0))).astype(int) - 40).max() <= 1
 
 
-def test_greys_are_known_from_the_header(tmp_path: Path) -> None:
+def test_grey_files_are_recognised_by_their_header(tmp_path: Path) -> None:
     for mode, colour in (("1", 1), ("L", 7), ("LA", (7, 7)), ("I;16", 7)):
         plain(mode, colour).save(tmp_path / "a.png")
         assert is_grey(tmp_path / "a.png") is True
@@ -288,7 +291,7 @@ def test_a_truncated_file_is_bad(tmp_path: Path, name: str, part: float) -> None
     assert mistake_in(tmp_path / name)
 
 
-def test_why_a_file_is_bad_is_said_in_a_few_words(tmp_path: Path) -> None:
+def test_a_bad_file_has_a_short_reason(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("Dear diary,")
     Image.new("F", (8, 8)).save(tmp_path / "floats.tif")
@@ -300,7 +303,7 @@ def test_why_a_file_is_bad_is_said_in_a_few_words(tmp_path: Path) -> None:
     assert mistake_in(tmp_path / "integers.tif") == "its pixels are 32-bit integers, of no known range"
 
 
-def test_formats_that_could_run_programs_are_not_opened(tmp_path: Path) -> None:
+def test_formats_that_can_run_programs_are_not_opened(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
     (tmp_path / "a.eps").rename(tmp_path / "a.png")
     assert mistake_in(tmp_path / "a.png").startswith("it is none of")
@@ -312,7 +315,7 @@ def test_a_decompression_bomb_is_refused_unopened(tmp_path: Path) -> None:
 
 
 def png_by_hand(width: int, height: int, depth: int, kind: int, pixels: bytes) -> bytes:
-    """A PNG of what Pillow does not write: more bits, or more pixels than it holds."""
+    """A PNG that Pillow does not write: with more bits, or with fewer pixels than its header says."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

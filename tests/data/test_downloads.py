@@ -1,4 +1,4 @@
-"""What is not here is downloaded, and what the user reads where that cannot be."""
+"""Missing data is downloaded, and the user reads what to do if that is impossible."""
 
 import ast
 import importlib
@@ -22,7 +22,7 @@ PACKAGE = Path(genlab.__file__).parent
 
 @pytest.fixture
 def downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """The addresses that are asked for, where there is no network and the cache is `tmp_path`."""
+    """The addresses that are requested, without a network and with the cache in `tmp_path`."""
     from genlab.data.files.vision import torchvision
 
     asked: list[str] = []
@@ -41,7 +41,7 @@ def downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("source", "name"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
 )
-def test_without_a_network_the_user_reads_what_to_fetch_and_where_to_put_it(
+def test_without_a_network_the_message_says_what_to_fetch_and_where_to_put_it(
     downloads: list[str], tmp_path: Path, source: str, name: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -54,7 +54,7 @@ def test_without_a_network_the_user_reads_what_to_fetch_and_where_to_put_it(
     assert text.endswith("data.root=FOLDER.")
 
 
-def test_a_cache_that_cannot_be_made_is_the_users_to_mend(
+def test_a_cache_that_cannot_be_created_is_a_config_error(
     downloads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -65,20 +65,20 @@ def test_a_cache_that_cannot_be_made_is_the_users_to_mend(
 
 
 @pytest.mark.parametrize("below", ["MNIST/raw", "MNIST", ""])
-def test_what_is_in_the_cache_is_not_downloaded(downloads: list[str], tmp_path: Path, below: str) -> None:
+def test_files_in_the_cache_are_not_downloaded(downloads: list[str], tmp_path: Path, below: str) -> None:
     four_files(tmp_path / below)
-    assert len(downloaded.mnist(root=None, validation=3).pixels) == 17
+    assert len(downloaded.mnist(root=None, validation=3)) == 17
     assert not downloads
 
 
-def test_a_folder_of_the_users_own_is_never_downloaded_into(downloads: list[str], tmp_path: Path) -> None:
+def test_nothing_is_downloaded_into_a_folder_of_the_user(downloads: list[str], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lacks"):
         downloaded.mnist(root=str(tmp_path), validation=3)
     assert not downloads
     assert not list(tmp_path.iterdir())
 
 
-def test_the_cache_is_genlabs_own_then_the_users_then_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_genlab_cache_then_xdg_cache_home_then_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.setenv("GENLAB_CACHE", "~/own")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
@@ -97,11 +97,11 @@ import torch
 import genlab.data
 from genlab.data.files.vision import torchvision
 
-assert "torchvision" not in sys.modules, "genlab.data imports torchvision before it is asked for"
+assert "torchvision" not in sys.modules, "genlab.data imports torchvision before it is needed"
 register = torch.library.register_fake
 module = torchvision()
 assert module is sys.modules["torchvision"] and torchvision() is module
-assert torch.library.register_fake is register, "register_fake was not put back"
+assert torch.library.register_fake is register, "register_fake was not restored"
 assert issubclass(module.datasets.MNIST, torch.utils.data.Dataset)
 assert module.transforms.functional.hflip(torch.arange(4).view(2, 2)).tolist() == [[1, 0], [3, 2]]
 assert module.models.vgg11(weights=None).features(torch.zeros(1, 3, 32, 32)).shape == (1, 512, 1, 1)
@@ -113,14 +113,14 @@ def test_torchvision_imports_in_a_fresh_process_and_leaves_torch_as_it_was() -> 
     assert done.returncode == 0, done.stderr
 
 
-def test_nothing_but_one_file_imports_torchvision() -> None:
+def test_only_one_file_imports_torchvision() -> None:
     homes = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names = [str(node.module)]
-            # A name in a string could be imported by importlib.
+            # A name in a string could be imported with importlib.
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value:
                 names = [node.value]
             if any(name.split(".")[0] == "torchvision" for name in names):

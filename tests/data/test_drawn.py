@@ -1,4 +1,4 @@
-"""Images drawn by the program: exact, the same in every call, and with attributes that are independent and visible."""
+"""Drawn images: exact, the same in every call, with attributes that are independent and visible."""
 
 import itertools
 import math
@@ -10,10 +10,11 @@ from scipy import stats
 from torch import Tensor
 
 from genlab.data import SOURCES
-from genlab.data.dataset import SPLITS, Images
+from genlab.data.dataset import SPLITS, Dataset
 from genlab.data.sources.drawn import canvas, faces, shapes
 from genlab.data.sources.drawn.canvas import Painting, Plane
 from genlab.data.sources.drawn.factors import BLOCK, Choice, Factors, draw_factors
+from genlab.kinds import Image, Points
 from genlab.registry import ConfigError
 from tests.fixtures.files import assert_splits_part
 
@@ -26,50 +27,50 @@ DRAWN: dict[str, tuple[Callable[[dict[str, Tensor], int], Tensor], Factors]] = {
 DRAWINGS = pytest.mark.parametrize("drawing", DRAWN)
 
 
-def made(drawing: str, **changed: int) -> Images:
+def drawn(drawing: str, **changed: int) -> Dataset:
     colour = {"colour": True} if drawing == "shapes" else {}
     return SOURCES[drawing](**SMALL | colour | changed)
 
 
 @DRAWINGS
 def test_the_same_settings_draw_the_same_images_and_another_seed_draws_others(drawing: str) -> None:
-    one, again, other = made(drawing), made(drawing), made(drawing, seed=1)
-    assert torch.equal(one.pixels, again.pixels)
+    one, again, other = drawn(drawing), drawn(drawing), drawn(drawing, seed=1)
+    assert torch.equal(one.columns["x"].rows, again.columns["x"].rows)
     assert one.fingerprint == again.fingerprint != other.fingerprint
-    assert not torch.equal(one.pixels, other.pixels)
+    assert not torch.equal(one.columns["x"].rows, other.columns["x"].rows)
 
 
 @DRAWINGS
-def test_the_images_are_bytes_of_the_size_asked_for_with_every_factor_beside_them(drawing: str) -> None:
-    images = made(drawing)
-    assert images.pixels.dtype == torch.uint8
-    assert images.shape == (3, 16, 16)
-    assert set(images.attributes) == set(DRAWN[drawing][1])
+def test_the_images_have_the_wanted_size_and_every_factor_as_an_attribute(drawing: str) -> None:
+    images = drawn(drawing)
+    assert images.kind == Image(3, 16, 16)
+    # The names x and y are taken by columns of the data set.
+    renamed = {"x": "position_x", "y": "position_y"}
+    assert set(images.attributes) == {renamed.get(name, name) for name in DRAWN[drawing][1]}
     assert_splits_part(images)
     assert [len(images.splits[name]) for name in SPLITS] == [25, 5, 10]
 
 
-def test_the_labels_say_which_shape_it_is_and_whether_a_face_smiles() -> None:
-    assert made("shapes").names == ("square", "ellipse", "heart")
-    assert made("faces").names == ("no smile", "smile")
+def test_the_label_is_the_shape_or_the_smile() -> None:
+    assert drawn("shapes").classes == ("square", "ellipse", "heart")
+    assert drawn("faces").classes == ("no smile", "smile")
     for drawing, attribute in (("shapes", "shape"), ("faces", "smile")):
-        images = made(drawing)
+        images = drawn(drawing)
         assert images.labels is not None
-        assert torch.equal(images.labels, images.attributes[attribute].values)
+        assert torch.equal(images.labels, images.attributes[attribute].rows)
 
 
 @DRAWINGS
-def test_a_larger_set_starts_with_the_smaller_and_only_adds_images_to_train_on(drawing: str) -> None:
-    small, large = made(drawing), made(drawing, count=BLOCK + 3)
-    assert torch.equal(large.pixels[:40], small.pixels)
-    for name, attribute in small.attributes.items():
-        assert torch.equal(large.attributes[name].values[:40], attribute.values)
+def test_a_larger_set_starts_with_the_smaller_one_and_only_adds_training_images(drawing: str) -> None:
+    small, large = drawn(drawing), drawn(drawing, count=BLOCK + 3)
+    for name, column in small.columns.items():
+        assert torch.equal(large.columns[name].rows[:40], column.rows)
     assert torch.equal(large.splits["test"], small.splits["test"])
     assert torch.equal(large.splits["validation"], small.splits["validation"])
 
 
 @DRAWINGS
-def test_an_image_does_not_depend_on_which_are_drawn_along_with_it(
+def test_an_image_does_not_depend_on_the_others_that_are_drawn_with_it(
     drawing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw, factors = DRAWN[drawing]
@@ -84,13 +85,13 @@ def test_an_image_does_not_depend_on_which_are_drawn_along_with_it(
 
 def test_colour_changes_nothing_but_the_colour() -> None:
     grey = SOURCES["shapes"](colour=False, **SMALL)
-    coloured = made("shapes")
-    assert grey.shape == (1, 16, 16)
+    coloured = drawn("shapes")
+    assert grey.kind == Image(1, 16, 16)
     assert "colour" not in grey.attributes
-    assert torch.equal(grey.attributes["angle"].values, coloured.attributes["angle"].values)
-    brightest = torch.tensor(list(shapes.PALETTE.values())).amax(1)[coloured.attributes["colour"].values]
-    expected = grey.pixels[:, 0] / 255 * brightest.view(-1, 1, 1)
-    assert (coloured.pixels.amax(1) - expected).abs().max() <= 1
+    assert torch.equal(grey.attributes["angle"].rows, coloured.attributes["angle"].rows)
+    brightest = torch.tensor(list(shapes.PALETTE.values())).amax(1)[coloured.attributes["colour"].rows]
+    expected = grey.columns["x"].rows[:, 0] / 255 * brightest.view(-1, 1, 1)
+    assert (coloured.columns["x"].rows.amax(1) - expected).abs().max() <= 1
 
 
 @DRAWINGS
@@ -102,12 +103,12 @@ def test_every_two_attributes_are_independent(drawing: str) -> None:
     for one, other in itertools.combinations(bins, 2):
         table = torch.zeros(int(bins[one].max()) + 1, int(bins[other].max()) + 1)
         table.index_put_((bins[one], bins[other]), torch.ones(count), accumulate=True)
-        # One in ten thousand; there are 66 pairs at most.
+        # One in ten thousand by chance; there are at most 66 pairs.
         assert stats.chi2_contingency(table.numpy()).pvalue > 1e-4, f"{one} and {other}"
 
 
 def tenths(values: Tensor, factor: object) -> Tensor:
-    """Choices as they are, numbers by the tenth of their range that they are in."""
+    """Choices as they are, and for numbers the tenth of their range."""
     if isinstance(factor, Choice):
         return values
     lowest, highest = values.min(), values.max()
@@ -115,19 +116,19 @@ def tenths(values: Tensor, factor: object) -> Tensor:
 
 
 @DRAWINGS
-def test_every_value_of_an_attribute_is_as_likely_as_every_other(drawing: str) -> None:
+def test_all_values_of_an_attribute_are_equally_likely(drawing: str) -> None:
     factors = DRAWN[drawing][1]
     for name, values in draw_factors(factors, 20_000, 0, drawing).items():
         assert stats.chisquare(tenths(values, factors[name]).bincount().numpy()).pvalue > 1e-4, name
 
 
 @pytest.mark.parametrize("name", faces.FACTORS)
-def test_every_attribute_of_a_face_is_seen_whatever_the_others_are(name: str) -> None:
+def test_every_attribute_of_a_face_is_visible_whatever_the_others_are(name: str) -> None:
     truth = draw_factors(faces.FACTORS, 100, 3, "faces")
     factor = faces.FACTORS[name]
     values = range(len(factor.names)) if isinstance(factor, Choice) else (factor.lowest, factor.highest)
-    drawn = [faces.draw(truth | {name: torch.full_like(truth[name], value)}, 32).int() for value in values]
-    for one, other in itertools.combinations(drawn, 2):
+    pictures = [faces.draw(truth | {name: torch.full_like(truth[name], value)}, 32).int() for value in values]
+    for one, other in itertools.combinations(pictures, 2):
         changed = (one - other).abs().amax(1).flatten(1)
         assert (changed >= 40).sum(1).min() >= 5
 
@@ -137,7 +138,7 @@ def test_the_whole_drawing_is_always_inside_the_image(drawing: str) -> None:
     draw, factors = DRAWN[drawing]
     count, size = 40, 256
     truth = draw_factors(factors, count, 0, "edges")
-    # The numbers at their ends: the largest, farthest out and most turned there are.
+    # All numbers at their ends: the largest drawings, farthest from the middle and turned most.
     for name, factor in factors.items():
         if not isinstance(factor, Choice) and name != "angle":
             middle = (factor.lowest + factor.highest) / 2
@@ -165,7 +166,7 @@ def test_a_shape_covers_the_area_that_it_has(size: int, angle: float) -> None:
 
 
 def inside(kind: int, x: Tensor, y: Tensor) -> Tensor:
-    """Which points, in units of the shape's reach, are inside: the definition, with no distances."""
+    """True for points inside, in units of the shape's reach: by definition, without distances."""
     if kind == 0:
         return (x.abs() <= math.sqrt(0.5)) & (y.abs() <= math.sqrt(0.5))
     if kind == 1:
@@ -176,7 +177,7 @@ def inside(kind: int, x: Tensor, y: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
-def test_a_pixel_is_as_bright_as_the_part_of_it_that_is_covered(kind: int) -> None:
+def test_the_brightness_of_a_pixel_is_its_covered_part(kind: int) -> None:
     size, fine, degrees, x, y = 32, 8, 27.0, 0.53, 0.46
     centres = (torch.arange(size * fine) + 0.5) / (size * fine)
     right, down = centres.view(1, -1) - x, centres.view(-1, 1) - y
@@ -188,7 +189,7 @@ def test_a_pixel_is_as_bright_as_the_part_of_it_that_is_covered(kind: int) -> No
     covered = inside(kind, along / reach, across / reach).float()
     expected = covered.view(size, fine, size, fine).mean((1, 3))
     difference = (shape(kind, size, angle=degrees, x=x, y=y) - expected).abs()
-    # A corner of a square is where a distance tells least about the area.
+    # At the corner of a square, a distance says least about the area.
     assert difference.max() < 0.2
     assert difference[(expected > 0) & (expected < 1)].mean() < 0.04
 
@@ -210,66 +211,66 @@ def test_a_size_is_measured_in_pixels_whatever_the_plane_is() -> None:
 RING = [[2.0, 0.0], [0.0, 2.0], [-2.0, 0.0], [0.0, -2.0]]
 
 
-def points(**changed: object) -> Images:
-    settings = {"count": 8000, "means": [[2.0]], "deviation": 0.5, "seed": 0, "validation": 100, "test": 200}
+def points(**changed: object) -> Dataset:
+    settings = {"count": 8000, "means": [[2.0]], "std": 0.5, "seed": 0, "validation": 100, "test": 200}
     return SOURCES["gaussian"](**settings | changed)
 
 
-def test_a_gaussian_has_the_mean_and_the_deviation_asked_for() -> None:
-    drawn = points()
-    assert drawn.shape == (1, 1, 1)
-    assert drawn.classes == 1
-    assert stats.kstest(drawn.pixels.flatten().numpy(), stats.norm(2.0, 0.5).cdf).pvalue > 1e-3
+def test_a_gaussian_has_the_wanted_mean_and_std() -> None:
+    mixture = points()
+    assert mixture.kind == Points(1)
+    assert mixture.classes == ("2.0",)
+    assert stats.kstest(mixture.columns["x"].rows.flatten().numpy(), stats.norm(2.0, 0.5).cdf).pvalue > 1e-3
 
 
-def test_each_component_of_a_mixture_lies_where_its_label_says() -> None:
-    drawn = points(means=RING, deviation=0.05)
-    assert drawn.shape == (1, 1, 2)
-    assert drawn.names[1] == "(0.0, 2.0)"
-    assert drawn.labels is not None
+def test_the_points_of_a_label_are_around_the_mean_that_it_names() -> None:
+    mixture = points(means=RING, std=0.05)
+    assert mixture.kind == Points(2)
+    assert mixture.classes[1] == "(0.0, 2.0)"
+    assert mixture.labels is not None
     for label, mean in enumerate(RING):
-        around = drawn.pixels[drawn.labels == label].view(-1, 2) - torch.tensor(mean)
+        around = mixture.columns["x"].rows[mixture.labels == label] - torch.tensor(mean)
         assert stats.kstest(around.flatten().numpy(), stats.norm(0.0, 0.05).cdf).pvalue > 1e-3
         assert abs(torch.corrcoef(around.T)[0, 1]) < 0.1
 
 
-def test_more_points_start_with_the_fewer() -> None:
+def test_a_larger_set_of_points_starts_with_the_smaller_one() -> None:
     few, many = points(count=1500), points(count=8000)
-    assert torch.equal(many.pixels[:1500], few.pixels)
+    assert torch.equal(many.columns["x"].rows[:1500], few.columns["x"].rows)
     assert_splits_part(few)
-    assert not torch.equal(points(count=1500, seed=1).pixels, few.pixels)
+    assert not torch.equal(points(count=1500, seed=1).columns["x"].rows, few.columns["x"].rows)
 
 
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"size": 300}, "size must be between 16 and 256, and 300 is not."),
-        ({"size": 15}, "size must be between 16 and 256, and 15 is not."),
-        ({"count": 15}, "count must be above 15, which validation and test take, and 15 is not."),
-        ({"validation": 0}, "validation must be at least 1, and 0 is not."),
-        ({"test": -3}, "test must be at least 1, and -3 is not."),
+        ({"size": 300}, "size must be between 16 and 256, got 300."),
+        ({"size": 15}, "size must be between 16 and 256, got 15."),
+        ({"count": 15}, "count must be above validation + test, which is 15, got 15."),
+        ({"validation": 0}, "validation must be at least 1, got 0."),
+        ({"test": -3}, "test must be at least 1, got -3."),
     ],
     ids=str,
 )
 @DRAWINGS
-def test_what_cannot_be_drawn_is_refused(drawing: str, changed: dict[str, int], sentence: str) -> None:
+def test_impossible_settings_of_a_drawing_are_refused(drawing: str, changed: dict[str, int], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        made(drawing, **changed)
+        drawn(drawing, **changed)
     assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"means": []}, "means must have at least one point, and there is none."),
-        ({"means": [[1.0, 2.0, 3.0]]}, "means must have 1 or 2 numbers each, and 3 is neither."),
-        ({"means": [[1.0], [1.0, 2.0]]}, "means must all have as many numbers, and there are 1 and 2."),
-        ({"deviation": 0.0}, "deviation must be above 0, and 0.0 is not."),
-        ({"count": 300}, "count must be above 300, which validation and test take, and 300 is not."),
+        ({"means": []}, "means must have at least one point, got none."),
+        ({"means": [[1.0, 2.0, 3.0]]}, "means must have 1 or 2 coordinates each, got 3."),
+        ({"means": [[1.0], [1.0, 2.0]]}, "means must all have the same number of coordinates, got 1 and 2."),
+        ({"std": 0.0}, "std must be above 0, got 0.0."),
+        ({"count": 300}, "count must be above validation + test, which is 300, got 300."),
     ],
     ids=str,
 )
-def test_a_mixture_that_is_none_is_refused(changed: dict[str, object], sentence: str) -> None:
+def test_impossible_settings_of_a_mixture_are_refused(changed: dict[str, object], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         points(**changed)
     assert str(caught.value) == sentence

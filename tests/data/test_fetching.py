@@ -1,4 +1,4 @@
-"""Each published set is brought into the cache once, whole; without a network the user reads what to do."""
+"""Each published set is downloaded into the cache once and completely; without a network the user reads what to do."""
 
 import importlib
 import shutil
@@ -55,7 +55,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that are asked for, where there is no network and no gdown."""
+    """The addresses that are requested, without a network and without gdown."""
     asked: list[str] = []
 
     def unreachable(request: Any, *arguments: object, **options: object) -> NoReturn:
@@ -67,12 +67,12 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_every_set_is_tried_here() -> None:
+def test_every_published_set_is_tested_here() -> None:
     assert set(SETTINGS) == set(WANTED) == set(OFFERS) - {"mnist", "fashion-mnist"}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_without_a_network_the_user_reads_what_to_fetch_and_where_to_put_it(
+def test_without_a_network_the_message_says_what_to_fetch_and_where_to_put_it(
     downloads: list[str], tmp_path: Path, name: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -89,13 +89,13 @@ def test_without_a_network_the_user_reads_what_to_fetch_and_where_to_put_it(
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_folder_of_the_users_own_is_never_downloaded_into(downloads: list[str], tmp_path: Path, name: str) -> None:
-    for folder, said in ((tmp_path / "own", "lacks "), (tmp_path / "absent", "There is no folder ")):
+def test_nothing_is_downloaded_into_a_folder_of_the_user(downloads: list[str], tmp_path: Path, name: str) -> None:
+    for folder, reason in ((tmp_path / "own", "lacks "), (tmp_path / "absent", "There is no folder ")):
         (tmp_path / "own").mkdir(exist_ok=True)
         with pytest.raises(ConfigError) as caught:
             SOURCES[name](root=str(folder), **SETTINGS[name])
         *files, source, _ = WANTED[name]
-        assert said in str(caught.value)
+        assert reason in str(caught.value)
         assert str(folder) in str(caught.value)
         assert all(file in str(caught.value) for file in files)
         assert f" from {source}" in str(caught.value)
@@ -105,7 +105,7 @@ def test_a_folder_of_the_users_own_is_never_downloaded_into(downloads: list[str]
 
 
 def packed(folder: Path, archive: Path) -> str:
-    """An archive of all that is in a folder; its md5."""
+    """Write an archive of a folder; return its md5."""
     with tarfile.open(archive, "w:gz") as tar:
         for path in folder.iterdir():
             tar.add(path, path.name)
@@ -122,9 +122,9 @@ def serve_emnist(site: Path, patch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(site / "gzip.zip", "w") as archive:
         for split in ("balanced", "mnist"):
             for part, path in files.items():
-                # No letter is called 0, but nobody asks these files for letters.
+                # The labels start at 0, which the selection of letters does not have, so it is not served.
                 archive.write(path, f"gzip/emnist-{split}-{part.replace('t10k', 'test')}.gz")
-    # Asked for nothing but its md5, and torchvision's own file of it is long.
+    # The published archive is large, so its md5 is replaced.
     patch.setattr(torchvision().datasets.EMNIST, "md5", published.md5(site / "gzip.zip"))
 
 
@@ -152,7 +152,7 @@ def serve_dsprites(site: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def serve_celeba(site: Path, patch: pytest.MonkeyPatch) -> None:
-    """As gdown would bring it from Google Drive, with the texts that torchvision asks for beside ours."""
+    """Serve the files as gdown does from Google Drive, with the texts that torchvision needs, too."""
     published.celeba(site / "part")
     source = site / "part" / "celeba"
     names = " ".join(f"point_{number}" for number in range(2))
@@ -185,7 +185,7 @@ SERVE: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that answers for every site, by the last part of an address."""
+    """A folder that stands for every site; the last part of an address is the name of the file."""
     torchvision()
     home = importlib.import_module("torchvision.datasets.utils")
     folder = tmp_path / "site"
@@ -196,15 +196,15 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_what_is_not_here_is_downloaded_once_and_then_found(
+def test_missing_data_is_downloaded_once_and_then_found(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     SERVE[name](site, monkeypatch)
     images = SOURCES[name](root=None, **SETTINGS[name])
     assert_splits_part(images)
-    said = capsys.readouterr()
-    assert f"Downloading {OFFERS[name].name} (" in said.err
-    assert not said.out
+    printed = capsys.readouterr()
+    assert f"Downloading {OFFERS[name].name} (" in printed.err
+    assert not printed.out
     shutil.rmtree(site)
     again = SOURCES[name](root=None, **SETTINGS[name])
     assert again.fingerprint == images.fingerprint
@@ -215,9 +215,7 @@ def test_what_is_not_here_is_downloaded_once_and_then_found(
 
 
 @pytest.mark.parametrize("name", ["cifar10", "svhn", "stl10", "dsprites"])
-def test_what_arrives_damaged_is_not_kept(
-    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_damaged_download_is_not_kept(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     SERVE[name](site, monkeypatch)
     for path in site.iterdir():
         if path.is_file():
@@ -227,11 +225,9 @@ def test_what_arrives_damaged_is_not_kept(
     assert not list(cache.cache_folder().rglob("*"))
 
 
-def test_of_a_set_that_is_half_there_the_rest_is_brought(
-    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_incomplete_set_is_downloaded_again(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve_cifar("CIFAR10", "labels", 10)(site, monkeypatch)
     half = tmp_path / "cache" / "cifar-10-batches-py"
     half.mkdir(parents=True)
     (half / "data_batch_1").write_bytes(b"cut short")
-    assert len(SOURCES["cifar10"](root=None, validation=3).pixels) == 36
+    assert len(SOURCES["cifar10"](root=None, validation=3)) == 36

@@ -1,4 +1,4 @@
-"""Images that the package and scikit-learn have, and the full Fashion-MNIST."""
+"""Images of the package and of scikit-learn, and the full Fashion-MNIST."""
 
 import shutil
 import subprocess
@@ -12,10 +12,11 @@ from sklearn.datasets import load_digits
 
 import genlab
 from genlab.data import SOURCES
-from genlab.data.dataset import SPLITS, Images
+from genlab.data.dataset import SPLITS, Dataset
 from genlab.data.files import idx
 from genlab.data.sources import downloaded
 from genlab.data.sources.fashion_mini.make import make
+from genlab.kinds import Image as ImageKind
 from genlab.registry import ConfigError
 from tests.fixtures.files import assert_splits_part
 from tests.fixtures.program import genlab as genlab_program
@@ -25,16 +26,16 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 
 @pytest.fixture(scope="module")
-def fashion() -> Images:
+def fashion() -> Dataset:
     return SOURCES["fashion-mini"](validation=1000)
 
 
 @pytest.fixture(scope="module")
-def digits() -> Images:
+def digits() -> Dataset:
     return SOURCES["digits"](validation=180, test=360)
 
 
-def test_the_list_of_data_says_where_each_set_is(tmp_path: Path) -> None:
+def test_the_list_of_data_tells_where_each_set_is(tmp_path: Path) -> None:
     done = genlab_program(tmp_path, "list", "data")
     assert done.returncode == 0, done.stderr
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
@@ -42,28 +43,27 @@ def test_the_list_of_data_says_where_each_set_is(tmp_path: Path) -> None:
         assert where in rows[name], rows[name]
 
 
-def test_fashion_mini_has_1000_images_of_each_class_to_train_on_and_200_to_test_on(fashion: Images) -> None:
+def test_fashion_mini_has_1000_training_and_200_test_images_of_each_class(fashion: Dataset) -> None:
     assert fashion.labels is not None
     training = torch.cat([fashion.splits["train"], fashion.splits["validation"]])
-    assert fashion.pixels.dtype == torch.uint8
-    assert fashion.shape == (1, 28, 28)
+    assert fashion.kind == ImageKind(1, 28, 28)
     assert fashion.labels[training].bincount().tolist() == [1000] * 10
     assert fashion.labels[fashion.splits["test"]].bincount().tolist() == [200] * 10
-    assert fashion.classes == len(set(fashion.names)) == 10
-    assert (fashion.names[0], fashion.names[4], fashion.names[9]) == ("T-shirt/top", "Coat", "Ankle boot")
+    assert len(fashion.classes) == len(set(fashion.classes)) == 10
+    assert (fashion.classes[0], fashion.classes[4], fashion.classes[9]) == ("T-shirt/top", "Coat", "Ankle boot")
 
 
-def test_fashion_mini_shares_no_image_between_splits(fashion: Images) -> None:
+def test_fashion_mini_shares_no_image_between_splits(fashion: Dataset) -> None:
     assert_splits_part(fashion)
     assert [len(fashion.splits[name]) for name in SPLITS] == [9000, 1000, 2000]
 
 
-def test_the_validation_images_are_the_same_in_every_call_and_of_every_class(fashion: Images) -> None:
+def test_the_validation_images_are_the_same_in_every_call_and_come_from_every_class(fashion: Dataset) -> None:
     again = SOURCES["fashion-mini"](validation=1000)
     assert all(torch.equal(again.splits[name], fashion.splits[name]) for name in SPLITS)
     assert again.fingerprint == fashion.fingerprint
     assert fashion.labels is not None
-    # 100 expected of each class, with a standard deviation of 9.
+    # 100 images of each class are expected, with a standard deviation of 9.
     assert fashion.labels[fashion.splits["validation"]].bincount().sub(100).abs().max() < 45
 
 
@@ -75,38 +75,39 @@ def test_fashion_mini_is_small_and_has_its_licence_beside_it() -> None:
     assert "Zalando" in licence
 
 
-def test_digits_are_those_of_scikit_learn_in_256_greys(digits: Images) -> None:
+def test_digits_are_the_ones_of_scikit_learn_in_256_grey_levels(digits: Dataset) -> None:
     bunch = load_digits()
     expected = np.array([round(sixteenths * 255 / 16) for sixteenths in bunch.images.ravel()])
-    assert digits.pixels.shape == (1797, 1, 8, 8)
-    assert digits.pixels.dtype == torch.uint8
-    assert np.array_equal(digits.pixels.numpy().ravel(), expected)
-    assert digits.pixels.max() == 255
+    pixels = digits.columns["x"].rows
+    assert len(digits) == 1797
+    assert digits.kind == ImageKind(1, 8, 8)
+    assert np.array_equal(pixels.numpy().ravel(), expected)
+    assert pixels.max() == 255
     assert digits.labels is not None
     assert np.array_equal(digits.labels.numpy(), bunch.target)
-    assert digits.names == tuple("0123456789")
+    assert digits.classes == tuple("0123456789")
 
 
-def test_digits_share_no_image_between_splits(digits: Images) -> None:
+def test_digits_share_no_image_between_splits(digits: Dataset) -> None:
     assert_splits_part(digits)
     assert [len(digits.splits[name]) for name in SPLITS] == [1257, 180, 360]
 
 
-def test_the_test_images_do_not_depend_on_how_many_are_validated(digits: Images) -> None:
+def test_the_test_images_do_not_depend_on_the_number_of_validation_images(digits: Dataset) -> None:
     other = SOURCES["digits"](validation=7, test=360)
     assert torch.equal(other.splits["test"], digits.splits["test"])
     assert_splits_part(other)
 
 
 @pytest.mark.parametrize("settings", [{"validation": 1437, "test": 360}, {"validation": 10, "test": 1797}], ids=str)
-def test_digits_that_leave_nothing_to_train_on_are_refused(settings: dict[str, int]) -> None:
+def test_splits_of_digits_that_leave_no_training_images_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="must be between 1 and"):
         SOURCES["digits"](**settings)
 
 
 @pytest.fixture(scope="module")
 def full_fashion() -> Path:
-    """The folder of Debian's package, which is installed where it is not."""
+    """The folder of Debian's package, which is installed if it is missing."""
     if not DEBIAN.is_dir():
         if not shutil.which("apt-get"):
             pytest.skip("no apt-get to install dataset-fashion-mnist with")
@@ -116,7 +117,7 @@ def full_fashion() -> Path:
 
 
 @pytest.mark.slow
-def test_fashion_mini_can_be_made_again_byte_for_byte(full_fashion: Path, tmp_path: Path) -> None:
+def test_fashion_mini_can_be_rebuilt_byte_for_byte(full_fashion: Path, tmp_path: Path) -> None:
     make(full_fashion, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{part}.gz" for part in idx.PARTS)
     for path in tmp_path.iterdir():
@@ -126,7 +127,8 @@ def test_fashion_mini_can_be_made_again_byte_for_byte(full_fashion: Path, tmp_pa
 @pytest.mark.slow
 def test_the_full_fashion_mnist_has_7000_images_of_each_class(full_fashion: Path) -> None:
     images = downloaded.fashion_mnist(root=str(full_fashion), validation=2000)
-    assert images.pixels.shape == (70_000, 1, 28, 28)
+    assert len(images) == 70_000
+    assert images.kind == ImageKind(1, 28, 28)
     assert images.labels is not None
     assert images.labels.bincount().tolist() == [7000] * 10
     assert_splits_part(images)
@@ -134,10 +136,11 @@ def test_the_full_fashion_mnist_has_7000_images_of_each_class(full_fashion: Path
 
 
 @pytest.mark.slow
-def test_a_folder_made_of_the_full_fashion_mnist_has_its_pixels(full_fashion: Path, tmp_path: Path) -> None:
+def test_a_folder_with_the_full_fashion_mnist_has_its_pixels(full_fashion: Path, tmp_path: Path) -> None:
     images = downloaded.fashion_mnist(root=str(full_fashion), validation=2000)
-    for number, pixels in enumerate(images.pixels.squeeze(1).numpy()):
+    for number, pixels in enumerate(images.columns["x"].rows.squeeze(1).numpy()):
         Image.fromarray(pixels).save(tmp_path / f"{number:05}.png", compress_level=1)
     settings = {"size": 28, "crop": "none", "channels": "auto", "background": "white", "labels": None, "label": None}
     parts = {"validation": 0.1, "test": 0.1, "tolerate": 0.0}
-    assert torch.equal(SOURCES["folder"](path=str(tmp_path), **settings, **parts).pixels, images.pixels)
+    found = SOURCES["folder"](path=str(tmp_path), **settings, **parts)
+    assert torch.equal(found.columns["x"].rows, images.columns["x"].rows)

@@ -1,4 +1,4 @@
-"""What is said of a data set is what numpy finds, and its grid shows the images that it names."""
+"""The facts about a data set agree with numpy, and its grid shows the images that it names."""
 
 from pathlib import Path
 
@@ -7,50 +7,58 @@ import pytest
 import torch
 from PIL import Image
 
-from genlab.data.dataset import Attribute, Images
+from genlab.data.dataset import Column, Dataset, attribute
 from genlab.data.summary import copies, described, moments, picture
+from genlab.kinds import Tokens
 from tests.fixtures.program import assert_refused, genlab
 
 
-def images(count: int = 90) -> Images:
-    """Images in colour of which every fifth is a copy, with classes and attributes."""
+def splits_of(count: int) -> dict[str, torch.Tensor]:
+    """Three splits of equal size."""
+    return dict(zip(("train", "validation", "test"), torch.arange(count).split(count // 3), strict=True))
+
+
+def images(count: int = 90) -> Dataset:
+    """Images in colour with classes and attributes; every fifth image is a copy."""
     pixels = torch.randint(0, 256, (count, 3, 9, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     pixels[::5] = pixels[0]
     order = torch.arange(count)
     splits = {"train": order[:-20], "validation": order[-20:-10], "test": order[-10:]}
     attributes = {
-        "smile": Attribute(order % 2, ("no", "yes")),
-        "hair": Attribute(order % 3, ("black", "brown", "red")),
-        "tilt": Attribute(order.float() / 10),
+        "smile": attribute(order % 2, ("no", "yes")),
+        "hair": attribute(order % 3, ("black", "brown", "red")),
+        "tilt": attribute(order.float() / 10),
     }
     bad = ("a.png: cut short",)
-    return Images(pixels, splits, order % 2, ("left", "right"), attributes, bad_files=bad)
+    return Dataset.of_images(pixels, splits, order % 2, ("left", "right"), attributes, bad_files=bad)
 
 
-def test_mean_and_deviation_are_numpys_by_channel() -> None:
-    some = images(3000)
-    expected = some.pixels.numpy().astype(np.float64) / 255
-    mean, deviation = moments(some.pixels)
-    assert np.allclose(mean, expected.mean((0, 2, 3)))
-    assert np.allclose(deviation, expected.std((0, 2, 3)))
+def test_mean_and_std_of_each_channel_agree_with_numpy() -> None:
+    column = images(3000).columns["x"]
+    expected = column.rows.numpy().astype(np.float64) / 255
+    found = moments(column)
+    assert found
+    assert np.allclose(found[0], expected.mean((0, 2, 3)))
+    assert np.allclose(found[1], expected.std((0, 2, 3)))
 
 
-def test_points_have_moments_of_each_coordinate() -> None:
-    points = torch.randn(2000, 1, 1, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([2.0, 3.0]) + 1
-    mean, deviation = moments(points)
-    assert np.allclose(mean, points.numpy().mean(0).ravel(), atol=1e-5)
-    assert np.allclose(deviation, points.numpy().std(0).ravel(), atol=1e-5)
+def test_mean_and_std_of_each_coordinate_of_points_agree_with_numpy() -> None:
+    points = torch.randn(2001, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([2.0, 3.0]) + 1
+    found = moments(Dataset.of_points(points, splits_of(2001)).columns["x"])
+    assert found
+    assert np.allclose(found[0], points.numpy().mean(0), atol=1e-5)
+    assert np.allclose(found[1], points.numpy().std(0), atol=1e-5)
 
 
 def test_copies_are_counted_but_not_the_first_of_them() -> None:
-    assert copies(images(90).pixels) == 17
+    assert copies(images(90).columns["x"].rows) == 17
     assert copies(torch.arange(100, dtype=torch.uint8).view(100, 1, 1, 1)) == 0
 
 
-def test_every_fact_is_said() -> None:
+def test_every_fact_is_listed() -> None:
     facts = dict(described(images()))
+    assert facts["kind"] == "images (3x9x7)"
     assert facts["images"] == "90"
-    assert facts["shape"].startswith("3 x 9 x 7")
     assert facts["splits"] == "train 70, validation 10, test 10"
     assert facts["classes"] == "left 45, right 45"
     assert facts["smile"] == "no 45, yes 45"
@@ -58,22 +66,40 @@ def test_every_fact_is_said() -> None:
     assert facts["tilt"] == "0 to 8.9, mean 4.45"
     assert facts["copies"] == "17"
     assert "a.png: cut short" in facts["bad files"]
+    assert {"mean", "std", "fingerprint"} <= facts.keys()
 
 
-def test_the_grid_holds_training_images_pixel_by_pixel() -> None:
+def test_points_are_described_as_points() -> None:
+    facts = dict(described(Dataset.of_points(torch.zeros(9, 2), splits_of(9))))
+    assert facts["kind"] == "points (2 numbers each)"
+    assert facts["points"] == "9"
+    assert facts["mean"] == facts["std"] == "0.0000, 0.0000"
+    assert "classes" not in facts
+
+
+def test_token_sequences_have_no_moments_and_are_drawn_as_text() -> None:
+    kind = Tokens((" ", "a", "b"), 4)
+    words = Dataset({"x": Column(kind, kind.encode(["ab", "ba", "a"] * 3))}, splits_of(9))
+    facts = dict(described(words))
+    assert facts["token sequences"] == "9"
+    assert facts["copies"] == "6"
+    assert not {"mean", "std"} & facts.keys()
+    assert (np.asarray(picture(words)) < 128).any()
+
+
+def test_the_grid_shows_training_images_pixel_by_pixel() -> None:
     some = images()
     sheet = np.asarray(picture(some))
     cell = sheet[8 : 8 + 96, 8 : 8 + 75]
-    assert (cell[5::11, 5::11][:9, :7] == some.pixels[0].permute(1, 2, 0).numpy()).all()
+    assert (cell[5::11, 5::11][:9, :7] == some.columns["x"].rows[0].permute(1, 2, 0).numpy()).all()
 
 
 @pytest.mark.parametrize("dimensions", [1, 2])
-def test_points_are_drawn_where_they_lie(dimensions: int) -> None:
-    points = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]])[:, :dimensions].reshape(3, 1, 1, dimensions)
-    splits = dict(zip(("train", "validation", "test"), torch.arange(3).split(1), strict=True))
-    sheet = np.asarray(picture(Images(points.contiguous(), splits)))[:, :, 0]
+def test_points_are_drawn_at_their_places(dimensions: int) -> None:
+    points = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]])[:, :dimensions]
+    sheet = np.asarray(picture(Dataset.of_points(points.contiguous(), splits_of(3))))[:, :, 0]
     dark = sheet < 128
-    assert dark[:, -1].any()  # at 1, where two of three lie
+    assert dark[:, -1].any()  # two of three points are at 1
     assert not dark[:, 100:300].any()
     assert dark[-1, 0] if dimensions == 1 else sheet[-1, 0] < 255
 
@@ -92,12 +118,12 @@ def test_a_folder_is_shown_by_its_path(tmp_path: Path) -> None:
         Image.new("RGB", (40, 30), (20 * number, 0, 0)).save(place / f"{number}.png")
     done = genlab(tmp_path, "data", "show", str(place), "data.size=16", "--picture", "grid.png")
     assert done.returncode == 0, done.stderr
-    assert "3 x 16 x 16" in done.stdout
+    assert "images (3x16x16)" in done.stdout
     assert (tmp_path / "grid.png").exists()
 
 
-def test_what_cannot_be_shown_gets_a_sentence(tmp_path: Path) -> None:
-    assert_refused(genlab(tmp_path, "data", "show", "digitz"), "No data set is called 'digitz'. Did you mean 'digits'?")
+def test_an_unknown_set_and_an_unknown_format_are_refused(tmp_path: Path) -> None:
+    assert_refused(genlab(tmp_path, "data", "show", "digitz"), "Unknown data set 'digitz'. Did you mean 'digits'?")
     done = genlab(tmp_path, "data", "show", "digits", "--picture", "grid.nonsense")
     assert_refused(done, "The grid cannot be written to grid.nonsense: ")
 
@@ -109,12 +135,14 @@ def test_a_folder_of_any_name_is_shown(tmp_path: Path, name: str) -> None:
         Image.new("L", (9, 9), 20 * number).save(tmp_path / name / f"{number}.png")
     done = genlab(tmp_path, "data", "show", f"{tmp_path}/{name}", "data.size=8")
     assert done.returncode == 0, done.stderr
-    assert "1 x 8 x 8" in done.stdout
+    assert "images (1x8x8)" in done.stdout
 
 
-def test_the_name_of_a_set_comes_before_a_folder_of_that_name(tmp_path: Path) -> None:
+def test_the_name_of_a_set_goes_before_a_folder_with_that_name(tmp_path: Path) -> None:
     (tmp_path / "digits").mkdir()
     assert "1,797" in genlab(tmp_path, "data", "show", "digits").stdout
     assert_refused(genlab(tmp_path, "data", "show", "./digits"), "There is no image in")
-    assert_refused(genlab(tmp_path, "data", "show", "./nowhere"), "is not there; path must name a folder.")
-    assert_refused(genlab(tmp_path, "data", "show", "~nobody/x"), "~nobody/x is not there")
+    assert_refused(
+        genlab(tmp_path, "data", "show", "./nowhere"), "path must name a folder, and ./nowhere does not exist."
+    )
+    assert_refused(genlab(tmp_path, "data", "show", "~nobody/x"), "~nobody/x does not exist")

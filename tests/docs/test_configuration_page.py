@@ -1,4 +1,4 @@
-"""docs/configuration.md lists every setting of configs/ with its comment."""
+"""Tests of docs/configuration.md: it lists every setting of configs/ with its comment."""
 
 import importlib.util
 import sys
@@ -15,21 +15,21 @@ defaults:
 
 class: gan
 loss: hinge  # hinge | <other>
-players:
+optimizers:
   generator:
-    rate: 1.0e-3  # the step
-  critic: {rate: 2.0e-3}
+    lr: 1.0e-3  # the step
+  discriminator: {lr: 2.0e-3}
 """
 
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    """The script, which lies beside the docs and belongs to no package."""
+    """Load the script, which lies beside the docs and belongs to no package."""
     spec = importlib.util.spec_from_file_location("generate_configuration", ROOT / "docs" / "generate_configuration.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    # A dataclass looks its module up by name while it is made.
+    # The decorator of a dataclass looks up the module by name.
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)
@@ -46,16 +46,16 @@ def test_a_setting_has_its_value_as_written_and_its_comment_or_that_of_another_p
 ) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "gan.yaml").write_text(RECIPE)
-    (tmp_path / "train.yaml").write_text("seed: 0  # where it starts\nrun: null\n")
+    (tmp_path / "train.yaml").write_text("seed: 0  # start of the random numbers\nrun: null\n")
     lines = generator.generate(tmp_path).splitlines()
     assert "Two players" in lines
     assert "Starts from `model/network=mlp`." in lines
     assert [line for line in lines if line.startswith("| `")] == [
-        "| `seed` | `0` | where it starts |",
+        "| `seed` | `0` | start of the random numbers |",
         "| `run` | `null` |  |",
         r"| `model.loss` | `hinge` | hinge \| \<other\> |",
-        "| `model.players.generator.rate` | `1.0e-3` | the step |",
-        "| `model.players.critic.rate` | `2.0e-3` | the step |",
+        "| `model.optimizers.generator.lr` | `1.0e-3` | the step |",
+        "| `model.optimizers.discriminator.lr` | `2.0e-3` | the step |",
     ]
 
 
@@ -63,7 +63,7 @@ def test_an_experiment_explains_its_settings_by_the_recipes_that_it_starts_from(
     generator: ModuleType, tmp_path: Path
 ) -> None:
     for name, text in {
-        "train": "seed: 0  # where it starts\n",
+        "train": "seed: 0  # start of the random numbers\n",
         "trainer/default": "steps: 1  # in all\n",
         "model/ae": "size: 2  # of the code\n",
         "experiment/fast": (
@@ -77,7 +77,7 @@ def test_an_experiment_explains_its_settings_by_the_recipes_that_it_starts_from(
     _, _, experiment = generator.generate(tmp_path).partition("### experiment=fast")
     for line in (
         "A short one",
-        "| `seed` | `1` | where it starts |",
+        "| `seed` | `1` | start of the random numbers |",
         "| `model.size` | `3` | of the code |",
         "| `trainer.steps` | `9` | in all |",
     ):

@@ -1,4 +1,4 @@
-"""What README.md tells people to type works, and the model that it shows trains."""
+"""Everything that the README and the docs tell people to type works."""
 
 import re
 import shlex
@@ -12,24 +12,38 @@ from genlab.extractors import classifier
 from tests.fixtures.program import genlab
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 SHORT = ["trainer=smoke", "trainer.epochs=null", "trainer.steps=2"]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-COMMANDS = [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
+def commands(page: Path) -> list[list[str]]:
+    return [shlex.split(line, comments=True) for block in blocks(page, "sh") for line in block.splitlines()]
+
+
+COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
+# A command that stands on several pages runs once.
+DISTINCT = list({" ".join(command): (page, command) for page, command in reversed(COMMANDS)}.values())[::-1]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where somebody who reads from top to bottom works: with a run to resume, and the files that are shown."""
+    """Make the folder of a reader who follows the pages from top to bottom, with the files that they show."""
     place = tmp_path_factory.mktemp("reader")
     (place / "configs/model").mkdir(parents=True)
-    for path, (text,) in {"sparse.py": blocks("python"), "configs/model/sparse.yaml": blocks("yaml")}.items():
-        (place / path).write_text(text, encoding="utf-8")
+    (place / "configs/data").mkdir()
+    shown = {
+        "sparse.py": blocks(README, "python")[0],
+        "configs/model/sparse.yaml": blocks(README, "yaml")[0],
+        "stripes.py": blocks(ROOT / "docs/data.md", "python")[0],
+        "configs/data/stripes.yaml": blocks(ROOT / "docs/data.md", "yaml")[0],
+    }
+    for name, text in shown.items():
+        (place / name).write_text(text, encoding="utf-8")
     (place / "photos").mkdir()
     for number in range(30):
         Image.new("RGB", (80, 70), (8 * number, 90, 20)).save(place / "photos" / f"{number}.jpg")
@@ -38,16 +52,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shortened(command: list[str]) -> list[str]:
-    """The same with a budget of two steps, and of a few images; what takes no time is left as it is."""
+    """Return the same command with a budget of two steps and few images."""
     if command[1] == "train" and not {"--help", "--cfg"} & set(command):
         return [*command, *SHORT]
     if command[1] == "evaluate":
         return [*command, "--count", "20", "--images", "20", "--draws", "1"]
+    if command[1] == "compare":
+        return ["genlab", "compare", "outputs", "--sort", "seconds"]
     return ["genlab", "resume", "latest", "trainer.steps=3"] if command[1] == "resume" else command
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_of_the_readme_runs(folder: Path, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "command"), DISTINCT, ids=[" ".join(command) for _, command in DISTINCT])
+def test_every_command_of_the_pages_runs(
+    folder: Path, page: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setattr(classifier, "LEAST_STEPS", 3)
     monkeypatch.setattr(classifier, "EPOCHS", 0)
@@ -56,17 +74,29 @@ def test_every_command_of_the_readme_runs(folder: Path, command: list[str], monk
     else:
         assert command[0] == "genlab"
         done = genlab(folder, *shortened(command)[1:])
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"{page.name}: {done.stderr}"
 
 
-def test_the_readme_is_short_and_its_links_and_files_are_there() -> None:
-    assert README.count("\n") <= 200
-    named = re.findall(r"`((?:genlab|configs|benchmarks|tests)/[\w./]*)`", README)
-    named += re.findall(r"\]\(([\w./-]+)\)", README)
-    assert named
-    assert not [name for name in named if not (ROOT / name).exists() and not re.search(r"/(x|sparse)\.", name)]
+def test_the_notebook_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, example = blocks(README, "python")
+    scope: dict[str, object] = {}
+    exec(example, scope)
+    shapes = {name: tuple(getattr(scope[name], "shape", ())) for name in ("images", "codes", "reconstructions")}
+    assert shapes == {"images": (16, 1, 8, 8), "codes": (16, 20), "reconstructions": (16, 1, 8, 8)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_picture_and_file_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    linked = re.findall(r"\]\(([\w./-]+)\)", text)
+    assert [name for name in linked if not (page.parent / name).exists()] == []
+    named = re.findall(r"`((?:genlab|configs|benchmarks|tests)/[\w./]*)`", text)
+    assert [
+        name for name in named if not (ROOT / name).exists() and not re.search(r"/(x|sparse|stripes)\.", name)
+    ] == []
 
 
 def test_the_readme_knows_every_model() -> None:
-    listed = set(re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE))
+    listed = set(re.findall(r"^\| `([\w-]+)` \|", README.read_text(encoding="utf-8"), re.MULTILINE))
     assert listed == {path.stem for path in (ROOT / "configs/model").glob("*.yaml")}

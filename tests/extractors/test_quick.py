@@ -1,4 +1,4 @@
-"""`trainer.evaluate=quick`: validation images are looked at more closely, seldom enough, and nothing else changes."""
+"""`trainer.evaluate=quick`: more metrics of validation data, within a share of the time, with the same training."""
 
 import itertools
 import json
@@ -9,7 +9,7 @@ import pytest
 from genlab.contract import Model
 from genlab.extractors import classifier
 from genlab.training import checkpoint
-from genlab.training.quick import SHARE, Quick
+from genlab.training.validation import SHARE, Quick
 from tests.fixtures.program import TINY, assert_refused, genlab
 from tests.fixtures.tiny import tiny_vae
 
@@ -19,13 +19,13 @@ STEPS = ["trainer.steps=6", "trainer.validate_every=2"]
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is judged by is not what is tested here: a classifier of a few steps serves."""
+    """Train the classifier for a few steps only; its quality is not tested here."""
     monkeypatch.setattr(classifier, "LEAST_STEPS", 30)
     monkeypatch.setattr(classifier, "EPOCHS", 3)
 
 
 class Clock:
-    """A clock that only what is measured moves."""
+    """A clock that moves only while metrics are measured."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -35,7 +35,7 @@ class Clock:
 
 
 def looks(cost: float, step: float, steps: int, first: float | None = None) -> tuple[list[bool], Quick, Clock]:
-    """At which validations a look is taken when one comes every so many seconds; loading may cost more than a look."""
+    """Return the validations with metrics, one validation every `step` seconds; the first may cost more."""
     clock = Clock()
     costs = itertools.chain([cost if first is None else first], itertools.repeat(cost))
 
@@ -52,22 +52,22 @@ def looks(cost: float, step: float, steps: int, first: float | None = None) -> t
     return taken, quick, clock
 
 
-def test_looks_take_at_most_their_share_of_the_time() -> None:
+def test_quick_metrics_take_at_most_their_share_of_the_time() -> None:
     taken, quick, clock = looks(cost=1.0, step=3.0, steps=200)
     assert taken[0]
-    assert taken[-1], "the end of a training is always looked at"
+    assert taken[-1], "the last validation always has quick metrics"
     assert quick.spent - 1 <= SHARE * clock.now
-    # And no less than they may.
+    # They also take no less than they may.
     assert quick.spent + 1 > SHARE * (clock.now - 3)
     assert (quick.taken, quick.left_out) == (sum(taken), 200 - sum(taken))
-    assert f"FD: measured at {sum(taken)} of 200 validations" in quick.said()
+    assert f"FD: measured at {sum(taken)} of 200 validations" in quick.summary()
 
 
-def test_what_loading_costs_keeps_no_later_look_away() -> None:
+def test_the_cost_of_loading_skips_no_later_measurement() -> None:
     assert looks(cost=0.1, step=3.0, steps=100, first=60.0)[0] == [True] * 100
 
 
-def test_cheap_looks_are_taken_at_every_validation() -> None:
+def test_cheap_metrics_are_measured_at_every_validation() -> None:
     assert all(looks(cost=0.01, step=3.0, steps=50)[0])
 
 
@@ -77,7 +77,7 @@ def lines(run: Path, split: str) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("model", ["vae", "gan"])
-def test_validations_have_the_figures_and_the_weights_stay_what_they_would_be(model: str, tmp_path: Path) -> None:
+def test_validations_have_the_metrics_and_the_weights_do_not_change(model: str, tmp_path: Path) -> None:
     for run, extra in (("plain", []), ("quick", [QUICK])):
         network = [] if model == "vae" else ["model/network=mlp-small"]
         done = genlab(tmp_path, "train", f"model={model}", *network, *TINY, *STEPS, f"run={run}", *extra)
@@ -93,34 +93,34 @@ def test_validations_have_the_figures_and_the_weights_stay_what_they_would_be(mo
     assert "at most 5% of the time" in (tmp_path / "quick" / "log.txt").read_text()
 
 
-def test_the_best_may_be_chosen_by_it_and_more_is_better_where_it_is(
+def test_the_best_checkpoint_can_be_chosen_by_a_quick_metric_in_its_better_direction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("genlab.training.quick.SHARE", 1e9)
-    for run, figure, choose in (("low", "FD-classifier", min), ("high", "PSNR", max)):
-        given = ["model=vae", *TINY, *STEPS, QUICK, f"run={run}", f"model.best={figure}"]
-        # A rate at which later steps spoil what earlier ones have taught.
-        done = genlab(tmp_path, "train", *given, "model.players.model.rate=0.05")
+    monkeypatch.setattr("genlab.training.validation.SHARE", 1e9)
+    for run, metric, choose in (("low", "FD-classifier", min), ("high", "PSNR", max)):
+        given = ["model=vae", *TINY, *STEPS, QUICK, f"run={run}", f"model.best={metric}"]
+        # With this learning rate, later steps undo what earlier ones learned.
+        done = genlab(tmp_path, "train", *given, "model.optimizers.model.lr=0.05")
         assert done.returncode == 0, done.stderr
-        seen = lines(tmp_path / run, "validation")
+        validations = lines(tmp_path / run, "validation")
         best = json.loads((tmp_path / run / "run.json").read_text())["best"]
-        assert best["figure"] == figure
-        assert best["value"] == choose(line[figure] for line in seen)
+        assert best["metric"] == metric
+        assert best["value"] == choose(line[metric] for line in validations)
         assert best["step"] in checkpoint.steps(tmp_path / run / "checkpoints")
 
 
-def test_a_best_that_nothing_measures_is_refused(tmp_path: Path) -> None:
+def test_a_best_metric_that_is_not_measured_is_refused(tmp_path: Path) -> None:
     done = genlab(tmp_path, "train", "model=vae", *TINY, "model.best=FD-classifier")
-    assert_refused(done, "'FD-classifier' is not. trainer.evaluate=quick measures others.")
-    # Of 8 x 8 pixels there is no SSIM, and of one image no distance.
+    assert_refused(done, "got 'FD-classifier'. trainer.evaluate=quick measures others.")
+    # Images of 8 x 8 have no SSIM, and a single image has no distance.
     done = genlab(tmp_path, "train", "model=ae", *TINY, QUICK, "model.best=SSIM")
-    assert_refused(done, "(loss, PSNR), and 'SSIM' is not.")
+    assert_refused(done, "(loss, PSNR), got 'SSIM'.")
     done = genlab(tmp_path, "train", "model=vae", *TINY, QUICK, "data.validation=1", "model.best=FD-classifier")
-    assert_refused(done, "'FD-classifier' is not.")
+    assert_refused(done, "got 'FD-classifier'.")
     done = genlab(tmp_path, "train", "model=vae", *TINY, QUICK, "model.best=FD-clasifier")
     assert_refused(done, "FD-classifier")
 
 
-def test_a_model_that_neither_samples_nor_reconstructs_has_nothing_to_look_at(tmp_path: Path) -> None:
+def test_a_model_that_neither_samples_nor_reconstructs_is_refused(tmp_path: Path) -> None:
     given = ["model=srresnet", "data=photos-mini", "trainer=smoke", "model.blocks=1", "model.width=4", QUICK]
     assert_refused(genlab(tmp_path, "train", *given), "trainer.evaluate=quick measures models that sample")

@@ -1,11 +1,10 @@
-"""Images changed at random: against loops over single images, and the same wherever one begins."""
+"""Augmentation agrees with loops over single images, and does not depend on the order of the batches."""
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from genlab.data.batches import Loader
 from genlab.kinds.augmentation import Augmentation, flipped, jittered, shifted, zoomed
 from tests.fixtures.toys import toy_images
 
@@ -70,7 +69,7 @@ def test_grey_images_stay_grey_and_all_stay_within_0_and_1() -> None:
 
 
 @pytest.mark.parametrize("change", [{"flip": True}, {"shift": 2}, {"zoom": 0.6}, {"jitter": 0.3}], ids=str)
-def test_each_change_alone_changes_most_images_each_by_itself(change: dict[str, float]) -> None:
+def test_each_change_alone_changes_most_images_by_their_own_draws(change: dict[str, float]) -> None:
     batch = images().repeat(50, 1, 1, 1)
     found = Augmentation(**change)(batch, drawn())  # type: ignore[arg-type]
     moved = (found != batch).flatten(1).any(1).float().mean()
@@ -78,21 +77,21 @@ def test_each_change_alone_changes_most_images_each_by_itself(change: dict[str, 
     assert len(found[::6].flatten(1).unique(dim=0)) > 1
 
 
-def test_nothing_asked_for_is_nothing_done() -> None:
+def test_the_defaults_change_nothing() -> None:
     assert not Augmentation()
     assert torch.equal(Augmentation()(images(), drawn()), images())
 
 
-def test_a_batch_is_changed_alike_in_whatever_order_it_is_asked_for() -> None:
-    one, other = (Loader(toy_images(), "train", 4, seed=2, augmentation=ALL) for _ in range(2))
-    expected = [one.batch(number)["image"] for number in range(12)]
+def test_a_batch_is_augmented_alike_whatever_was_asked_for_before() -> None:
+    one, other = (toy_images().batches("train", 4, seed=2, augmentation=ALL) for _ in range(2))
+    expected = [one.batch(number)["x"] for number in range(12)]
     torch.manual_seed(9)
     for number in (11, 3, 0, 7):
-        assert torch.equal(other.batch(number)["image"], expected[number])
-    assert not torch.equal(expected[0], Loader(toy_images(), "train", 4, seed=2).batch(0)["image"])
+        assert torch.equal(other.batch(number)["x"], expected[number])
+    assert not torch.equal(expected[0], toy_images().batches("train", 4, seed=2).batch(0)["x"])
 
 
-def test_what_is_measured_is_never_changed() -> None:
-    changed, plain = (Loader(toy_images(), "train", 4, augmentation=change) for change in (ALL, None))
+def test_held_out_items_are_never_augmented() -> None:
+    changed, plain = (toy_images().batches("train", 4, augmentation=change) for change in (ALL, None))
     for ours, theirs in zip(changed.once(), plain.once(), strict=True):
-        assert torch.equal(ours["image"], theirs["image"])
+        assert torch.equal(ours["x"], theirs["x"])

@@ -1,26 +1,28 @@
-"""The filter that makes images small agrees with Pillow's."""
+"""Resizing agrees with Pillow."""
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from genlab.kinds.resampling import bicubic, enlarged, luma, shrunk
 
-PICTURES = {
+Pixels = NDArray[np.uint8]
+PICTURES: dict[str, Pixels] = {
     "china": load_sample_images().images[0],
     "flower": load_sample_images().images[1],
-    # The hardest there is: every other filter rings beyond black and white.
+    # The hardest case: a bicubic filter rings beyond black and white here.
     "noise": np.random.default_rng(0).integers(0, 2, (97, 130, 3), dtype=np.uint8) * np.uint8(255),
 }
 
 
-def as_tensor(picture: np.ndarray) -> torch.Tensor:
+def as_tensor(picture: Pixels) -> torch.Tensor:
     return torch.from_numpy(picture.copy()).permute(2, 0, 1).unsqueeze(0) / 255
 
 
-def by_pillow(picture: np.ndarray, width: int, height: int) -> torch.Tensor:
+def by_pillow(picture: Pixels, width: int, height: int) -> torch.Tensor:
     return as_tensor(np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)))
 
 
@@ -42,7 +44,7 @@ def test_enlarged_images_are_pillows_nearly_everywhere(name: str) -> None:
     assert (difference > 0.5 / 255).float().mean() < 0.01
 
 
-def test_an_image_of_the_size_that_is_wanted_stays_as_it_is() -> None:
+def test_an_image_of_the_wanted_size_is_not_changed() -> None:
     image = torch.rand(2, 3, 9, 7)
     assert torch.equal(bicubic(image, 9, 7), image)
 

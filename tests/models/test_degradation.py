@@ -1,4 +1,4 @@
-"""What spoils photographs, against libraries that do it for real."""
+"""Degradations of photographs against other libraries."""
 
 import io
 
@@ -15,7 +15,7 @@ CHINA = torch.from_numpy(load_sample_images().images[0][:120, :203].copy()).perm
 
 
 def by_pillow(image: torch.Tensor, quality: int) -> torch.Tensor:
-    """Written as a JPEG and read back."""
+    """Write an image as a JPEG file and read it back."""
     array = (image[0] * 255).round().byte().permute(1, 2, 0).numpy()
     file = io.BytesIO()
     Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(file, "JPEG", quality=quality, subsampling=0)
@@ -25,13 +25,13 @@ def by_pillow(image: torch.Tensor, quality: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("quality", [5, 30, 50, 75, 95])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_quantisation_is_what_jpeg_does(quality: int, channels: int) -> None:
+def test_quantisation_is_that_of_jpeg(quality: int, channels: int) -> None:
     image = CHINA[:, :channels]
     ours = compressed(image, torch.tensor([float(quality)])).clamp(0, 1)
     theirs = by_pillow(image, quality)
-    # Their arithmetic is in whole numbers; what both lose is far more than what they differ by.
+    # Pillow rounds to whole numbers, so the two differ, but by far less than both lose.
     lost = (theirs - image).square().mean().sqrt()
-    assert (ours - theirs).square().mean().sqrt() < max(0.2 * lost, 1 / 255)
+    assert float((ours - theirs).square().mean().sqrt()) < max(0.2 * float(lost), 1 / 255)
 
 
 def test_each_image_has_a_quality_of_its_own() -> None:
@@ -40,16 +40,16 @@ def test_each_image_has_a_quality_of_its_own() -> None:
         torch.testing.assert_close(one, compressed(CHINA, torch.tensor([quality]))[0])
 
 
-def test_blur_is_a_gaussian_of_each_images_deviation() -> None:
-    deviations = torch.tensor([0.0, 0.7, 2.5])
-    ours = blurred(CHINA.repeat(3, 1, 1, 1), deviations)
+def test_blur_is_a_gaussian_with_the_std_of_each_image() -> None:
+    stds = torch.tensor([0.0, 0.7, 2.5])
+    ours = blurred(CHINA.repeat(3, 1, 1, 1), stds)
     torch.testing.assert_close(ours[0], CHINA[0])
-    for image, deviation in zip(ours[1:], (0.7, 2.5), strict=True):
-        theirs = gaussian_filter(CHINA[0].numpy(), (0, deviation, deviation), mode="mirror", radius=12)
+    for image, std in zip(ours[1:], (0.7, 2.5), strict=True):
+        theirs = gaussian_filter(CHINA[0].numpy(), (0, std, std), mode="mirror", radius=12)
         np.testing.assert_allclose(image.numpy(), theirs, atol=1e-5)
 
 
-def test_noise_has_each_images_deviation() -> None:
+def test_noise_has_the_std_of_each_image() -> None:
     torch.manual_seed(0)
     noise = noisy(torch.full((2, 3, 200, 200), 0.5), torch.tensor([0.1, 0.02])) - 0.5
     assert noise[0].std().item() == pytest.approx(0.1, rel=0.02)

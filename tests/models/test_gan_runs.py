@@ -1,4 +1,4 @@
-"""The runs of a GAN: the average of its generator, and going on where it was stopped or killed."""
+"""Runs of a GAN: the moving average of its generator, and resuming after a stop or a kill."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genlab import build
-from genlab.config import compose as config
+from genlab.config import compose
 from genlab.contract import Turn
 from genlab.models.gan import GAN
 from genlab.training import checkpoint
@@ -22,8 +22,8 @@ OFTEN = ["trainer.epochs=null", "trainer.batch_size=16", "trainer.validate_every
 
 
 def trainer(*settings: str, steps: int = 8) -> Trainer:
-    wanted = config.compose([*TINY_DCGAN, *OFTEN, f"trainer.steps={steps}", *settings])
-    return build.build_trainer(wanted, build.build_images(wanted))
+    config = compose.compose([*TINY_DCGAN, *OFTEN, f"trainer.steps={steps}", *settings])
+    return build.build_trainer(config, build.build_data(config))
 
 
 def state(folder: Path) -> dict[str, Tensor]:
@@ -33,23 +33,19 @@ def state(folder: Path) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("recipe", ["gan", "dcgan", "wgan", "wgan-gp", "cgan"])
-def test_the_recipe_says_which_average_is_kept_where_the_trainer_does_not(recipe: str) -> None:
-    assert config.compose([f"model={recipe}"]).trainer.average == 0.999
+def test_every_recipe_averages_the_generator_and_not_the_discriminator(recipe: str) -> None:
+    optimizers = compose.compose([f"model={recipe}"]).optimizers
+    assert {player: settings.ema for player, settings in optimizers.items()} == {"discriminator": 0, "generator": 0.999}
 
 
-@pytest.mark.parametrize("average", [0.0, 0.5])
-def test_the_average_that_the_trainer_is_told_comes_before_the_recipes(average: float) -> None:
-    assert config.compose(["model=dcgan", f"trainer.average={average}"]).trainer.average == average
-
-
-def test_an_average_of_0_is_none(tmp_path: Path) -> None:
-    plain = trainer("trainer.average=0", steps=1)
+def test_an_ema_of_0_keeps_no_average(tmp_path: Path) -> None:
+    plain = trainer("model.optimizers.generator.ema=0", steps=1)
     plain.fit(tmp_path)
-    assert plain.average is None
-    assert not [name for name in state(tmp_path) if name.startswith("average/")]
+    assert plain.averages.players == {}
+    assert not [name for name in state(tmp_path) if name.startswith("ema/")]
 
 
-def test_the_average_is_of_the_generator_alone_with_the_buffers_of_its_normalisation(tmp_path: Path) -> None:
+def test_the_average_contains_the_weights_and_buffers_of_the_generator_only(tmp_path: Path) -> None:
     seen: list[dict[str, Tensor]] = []
 
     class Watched(GAN):
@@ -61,7 +57,7 @@ def test_the_average_is_of_the_generator_alone_with_the_buffers_of_its_normalisa
     run.model.__class__ = Watched
     run.fit(tmp_path)
     assert isinstance(run.model, GAN)
-    # Before its first step, and then after each.
+    # The states before the first step and after each step.
     moments = [*seen[:8], run.model.generator.state_dict()]
     assert len(seen) == 8
     expected = dict(moments[0])
@@ -69,41 +65,41 @@ def test_the_average_is_of_the_generator_alone_with_the_buffers_of_its_normalisa
         decay = min(0.999, (1 + count) / (10 + count))
         expected = {name: decay * expected[name] + (1 - decay) * value for name, value in after.items()}
     expected |= {name: value for name, value in moments[-1].items() if name.endswith("num_batches_tracked")}
-    kept = {name.removeprefix("average/"): value for name, value in state(tmp_path).items() if "average/" in name}
+    expected = {f"ema/generator.{name}": value for name, value in expected.items()}
+    kept = {name: value for name, value in state(tmp_path).items() if name.startswith("ema/")}
     assert any(name.endswith("running_var") for name in kept)
     assert kept.keys() == expected.keys()
     for name, value in kept.items():
         torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6)
 
 
-def test_pictures_are_made_by_the_average_and_training_goes_on_with_the_live_weights(tmp_path: Path) -> None:
+def samples(run: Trainer) -> Tensor:
+    """Return samples as validation makes them."""
+    assert isinstance(run.model, GAN)
+    with run.validation.looking():
+        return run.model.sample(20, generator=torch.Generator().manual_seed(5))
+
+
+def test_samples_come_from_the_average_and_training_continues_with_the_live_weights(tmp_path: Path) -> None:
     run = trainer()
     run.fit(tmp_path)
-    assert isinstance(run.model, GAN)
-    assert run.average
     live = {name: value.clone() for name, value in run.model.state_dict().items()}
-    pictures = run.examiner.pictures()["samples"]
+    averaged = samples(run)
     assert all(torch.equal(value, live[name]) for name, value in run.model.state_dict().items())
-    run.model.generator.load_state_dict(run.average.average)
-    run.average = run.examiner.average = None
-    assert torch.equal(run.examiner.pictures()["samples"], pictures)
-    run.model.load_state_dict(live)
-    assert not torch.allclose(run.examiner.pictures()["samples"], pictures, atol=1e-4)
+    average = run.averages.players.pop("generator").average
+    assert not torch.allclose(samples(run), averaged, atol=1e-4)
+    run.model.load_state_dict({**live, **average})
+    assert torch.equal(samples(run), averaged)
 
 
-def test_after_a_stop_the_average_samples_bit_for_bit_what_it_would_have_sampled(tmp_path: Path) -> None:
-    def samples(run: Trainer) -> Tensor:
-        assert isinstance(run.model, GAN)
-        with run.examiner.looking():
-            return run.model.sample(20, generator=torch.Generator().manual_seed(5))
-
-    whole, first, second, looking = trainer(), trainer(steps=5), trainer(), trainer()
+def test_after_a_stop_the_samples_of_the_average_are_bit_for_bit_the_same(tmp_path: Path) -> None:
+    whole, first, second, opened = trainer(), trainer(steps=5), trainer(), trainer()
     whole.fit(tmp_path / "whole")
     first.fit(tmp_path / "parts")
     assert second.fit(tmp_path / "parts").step == 8
-    looking.take_up(tmp_path / "parts")
+    opened.take_up(tmp_path / "parts")
     assert not torch.equal(samples(first), samples(whole))
-    for run in (second, looking):
+    for run in (second, opened):
         assert torch.equal(samples(run), samples(whole))
         for name, value in whole.model.state_dict().items():
             assert torch.equal(run.model.state_dict()[name], value), name
@@ -115,7 +111,9 @@ KILLED += [pytest.param(name, [], marks=pytest.mark.slow) for name in ("gan", "w
 
 
 @pytest.mark.parametrize(("name", "settings"), KILLED)
-def test_a_gan_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, name: str, settings: list[str]) -> None:
+def test_a_gan_that_was_killed_and_resumed_ends_like_one_that_was_not(
+    tmp_path: Path, name: str, settings: list[str]
+) -> None:
     long = [f"model={name}", "model/network=dcgan", *TINY_DCGAN[1:], *OFTEN[:2], *settings]
     long += ["trainer.steps=80", "trainer.validate_every=60", "trainer.checkpoint_every=10"]
     assert genlab(tmp_path, "train", *long, "run=whole").returncode == 0

@@ -1,15 +1,13 @@
-"""A run's folder survives what people, processes and disks do to it."""
+"""A run's folder survives what users, processes and disks do to it."""
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from genlab.training import checkpoint
-from tests.fixtures.program import TINY, assert_refused, genlab
+from tests.fixtures.program import TINY, assert_refused, genlab, start
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -17,26 +15,24 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_of_two_that_begin_in_one_folder_one_trains_and_the_other_touches_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "genlab", "train", *TINY, "trainer.steps=300", "run=mine"]
-    both = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=120)[1] for process in both]
-    codes = sorted(process.returncode for process in both)
-    # Where the second starts only after the first has ended, it finds nothing to do.
+    both = [start(tmp_path, "train", *TINY, "trainer.steps=300", "run=mine") for _ in range(2)]
+    codes = sorted(process.wait(timeout=120) for process in both)
+    # If the second starts after the first has ended, there is nothing to do.
     assert codes in ([0, 0], [0, 2])
-    assert codes == [0, 0] or any("is being trained by another process" in text for text in said)
+    assert codes == [0, 0] or "is being trained by another process" in (tmp_path / "out.txt").read_text()
     assert {"config.yaml", "run.json", "metrics.jsonl"} <= {path.name for path in (tmp_path / "mine").iterdir()}
     assert genlab(tmp_path, "resume", "mine", "trainer.steps=301").returncode == 0
 
 
 def test_a_budget_that_is_refused_changes_nothing(place: Path) -> None:
     before = contents(place / "outputs/mine")
-    assert_refused(genlab(place, "resume", "latest", "trainer.steps=1"), "past the 1 that are asked for.")
+    assert_refused(genlab(place, "resume", "latest", "trainer.steps=1"), "past the 1 steps that are asked for.")
     assert contents(place / "outputs/mine").keys() - before.keys() == set()
     assert {name for name, data in contents(place / "outputs/mine").items() if data != before[name]} <= {".lock"}
     assert "There is nothing to do." in genlab(place, "resume", "latest").stdout
 
 
-def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(place: Path) -> None:
+def test_a_run_whose_checkpoints_are_gone_does_not_start_again(place: Path) -> None:
     shutil.rmtree(place / "outputs/mine/checkpoints")
     metrics = (place / "outputs/mine/metrics.jsonl").read_bytes()
     done = genlab(place, "resume", "latest", "trainer.steps=3")
@@ -44,14 +40,14 @@ def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(place: Path) -> None
     assert (place / "outputs/mine/metrics.jsonl").read_bytes() == metrics
 
 
-def test_a_beginning_that_was_killed_is_begun_again(tmp_path: Path) -> None:
+def test_a_run_that_was_killed_while_it_began_can_begin_again(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/.lock").write_text("process 1")
     (tmp_path / "mine/config.yaml").write_text("model: ")
     assert genlab(tmp_path, "train", "run=mine", *TINY).returncode == 0
 
 
-def test_what_a_killed_process_was_writing_is_removed(place: Path) -> None:
+def test_temporary_files_of_a_killed_process_are_removed(place: Path) -> None:
     left = [place / "outputs/mine/.run.json.77.tmp", place / "outputs/mine/checkpoints/.step.77.tmp"]
     for path in left:
         path.write_text("half")
@@ -62,9 +58,9 @@ def test_what_a_killed_process_was_writing_is_removed(place: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "sentence"),
     [
-        ("config.yaml", "", "model must be settings, and None is not."),
+        ("config.yaml", "", "model must be settings, got None."),
         ("config.yaml", "a: [", "expected"),
-        ("run.json", "[]", "its run.json holds no facts"),
+        ("run.json", "[]", "its run.json holds no table of facts"),
     ],
 )
 def test_a_damaged_file_of_a_run_gets_a_sentence(place: Path, file: str, text: str, sentence: str) -> None:
@@ -73,7 +69,7 @@ def test_a_damaged_file_of_a_run_gets_a_sentence(place: Path, file: str, text: s
 
 
 @pytest.mark.parametrize("line", [b"[1]\n", b"\xff\xfe\n", b'{"step": 1', b"{}\n"])
-def test_a_journal_is_read_as_far_as_it_is_good(place: Path, line: bytes) -> None:
+def test_a_journal_is_read_up_to_its_first_bad_line(place: Path, line: bytes) -> None:
     path = place / "outputs/mine/metrics.jsonl"
     path.write_bytes(path.read_bytes() + line)
     assert genlab(place, "resume", "latest", "trainer.steps=3").returncode == 0
@@ -81,7 +77,7 @@ def test_a_journal_is_read_as_far_as_it_is_good(place: Path, line: bytes) -> Non
     assert [line["step"] for line in lines if line["split"] == "train"] == [1, 2, 3]
 
 
-def test_a_folder_that_is_no_run_does_not_hide_the_others(place: Path) -> None:
+def test_a_damaged_run_does_not_hide_the_others(place: Path) -> None:
     (place / "outputs/x").mkdir()
     (place / "outputs/x/run.json").write_text("")
     with pytest.warns(UserWarning, match="outputs/x is not a run"):
@@ -91,7 +87,7 @@ def test_a_folder_that_is_no_run_does_not_hide_the_others(place: Path) -> None:
 
 
 def test_a_diverged_run_writes_json_that_others_can_read(tmp_path: Path) -> None:
-    diverging = ["model.players.model.rate=1e6", "model.players.model.optimizer=sgd", "model.likelihood=gaussian"]
+    diverging = ["model.optimizers.model.lr=1e6", "model.optimizers.model.optimizer=sgd", "model.likelihood=gaussian"]
     done = genlab(tmp_path, "train", *TINY, *diverging, "trainer.steps=30", "trainer.log_every=10", "run=mine")
     assert done.returncode in (0, 1)
     for text in (tmp_path / "mine/metrics.jsonl").read_text().splitlines():
@@ -99,7 +95,7 @@ def test_a_diverged_run_writes_json_that_others_can_read(tmp_path: Path) -> None
     assert checkpoint.newest(tmp_path / "mine/checkpoints")
 
 
-def test_plugins_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_plugins_with_the_same_file_name_are_refused(tmp_path: Path) -> None:
     for folder in "ab":
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "p.py").write_text("MODELS = {}")
@@ -110,16 +106,16 @@ def test_plugins_of_one_name_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [
-        ("model=null", "These settings cannot be composed: "),
-        ("trainer=3", "These settings cannot be composed: "),
-        ("model.players=3", "model.players must be settings, and 3 is not."),
+        ("model=null", "Unknown model 'null'."),
+        ("trainer=3", "Unknown trainer recipe '3'."),
+        ("model.optimizers=3", "model.optimizers must be settings, got 3."),
         ("model.best=[1,2]", "best must be a text or null"),
-        ("model.class={a:1}", "No model class is called"),
-        ("model.name=../../up", "model.name is the name of the recipe"),
+        ("model.class={a:1}", "Unknown model class"),
+        ("model.name=../../up", "model.name cannot be set; it is the name of the recipe."),
         ("plugins=3", "plugins must be a list of texts"),
         ("~trainer", "give epochs or steps"),
         ("model.network=conv", "network 'conv' has no setting 'hidden'"),
-        ("model.latent_dim=1000000000000", "cannot be built so"),
+        ("model.latent_dim=1000000000000", "cannot be built with these settings"),
         (f"model.beta={'9' * 400}", "beta must be a number"),
         ("model=VAE", "Did you mean 'vae'?"),
         ("trainer.=3", "trainer."),
@@ -139,7 +135,7 @@ def test_a_run_may_be_called_anything(tmp_path: Path, folder: str) -> None:
     assert sweep.returncode == 0, sweep.stderr
 
 
-def test_one_validation_image_is_enough(tmp_path: Path) -> None:
+def test_a_single_validation_image_is_enough(tmp_path: Path) -> None:
     done = genlab(tmp_path, "train", *TINY, "data.validation=1", "run=mine")
     assert done.returncode == 0, done.stderr
 

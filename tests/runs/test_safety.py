@@ -1,4 +1,4 @@
-"""Files of others stay, code of others is not run unasked, and a damaged or crafted run harms nothing."""
+"""Files of the user stay, and a damaged or crafted run harms nothing."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from PIL import Image
 from genlab.registry import ConfigError
 from genlab.runs import run
 from genlab.training import checkpoint
-from tests.fixtures.program import TINY, assert_refused, genlab, genlab_apart
+from tests.fixtures.program import TINY, assert_refused, environment, genlab, genlab_apart
 from tests.training.test_resume import trainer
 
 Tensors = dict[str, torch.Tensor]
@@ -25,7 +25,7 @@ GAN = ["data=digits", "model=wgan", "model/network=dcgan-small", "trainer=smoke"
 
 
 @pytest.mark.parametrize("start", [[], ["start=outputs/mine"]], ids=["fresh", "failing"])
-def test_a_folder_with_a_lock_of_somebody_else_is_refused_and_kept(place: Path, start: list[str]) -> None:
+def test_a_folder_with_a_lock_of_another_program_is_refused_and_kept(place: Path, start: list[str]) -> None:
     (place / "p").mkdir()
     (place / "p/.lock").touch()
     (place / "p/thesis").write_text("years")
@@ -38,14 +38,16 @@ def test_a_folder_with_a_lock_of_somebody_else_is_refused_and_kept(place: Path, 
     ("names", "lock"),
     [
         (["config.yaml"], ""),
-        (["config.yaml"], "somebody else's"),
+        (["config.yaml"], "another program"),
         (["config.yaml", "thesis"], "process 1"),
         (["images"], "process 1"),
         (["config.yaml"], None),
         ([".x.1.tmp"], None),
     ],
 )
-def test_only_a_killed_beginning_of_ours_is_begun_again(tmp_path: Path, names: list[str], lock: str | None) -> None:
+def test_a_run_begins_only_in_an_empty_folder_or_a_killed_beginning(
+    tmp_path: Path, names: list[str], lock: str | None
+) -> None:
     for name in names:
         (tmp_path / name).touch()
     if lock is not None:
@@ -54,13 +56,13 @@ def test_only_a_killed_beginning_of_ours_is_begun_again(tmp_path: Path, names: l
         run.exists(tmp_path)
 
 
-def test_a_lock_that_is_binary_is_not_ours(tmp_path: Path) -> None:
+def test_a_lock_that_is_binary_is_of_another_program(tmp_path: Path) -> None:
     (tmp_path / ".lock").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="choose another folder"):
         run.exists(tmp_path)
 
 
-def test_a_failure_before_the_first_checkpoint_removes_what_it_made_and_nothing_else(place: Path) -> None:
+def test_a_failure_before_the_first_checkpoint_removes_its_own_files_and_nothing_else(place: Path) -> None:
     (place / "p").mkdir()
     for folder in ("p", "new"):
         done = genlab(place, "train", *GAN, f"run={folder}", "start=outputs/mine")
@@ -80,7 +82,7 @@ def test_a_file_that_appears_while_a_run_begins_is_kept(tmp_path: Path) -> None:
     assert left == {"p/thesis", "p/images", "p/images/mine.png"}
 
 
-def test_a_beginning_that_fails_again_can_be_begun_again(tmp_path: Path) -> None:
+def test_a_beginning_that_fails_twice_can_begin_again(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     (tmp_path / "p/.lock").write_text("process 1")
     (tmp_path / "p/config.yaml").write_text("model: ")
@@ -91,7 +93,7 @@ def test_a_beginning_that_fails_again_can_be_begun_again(tmp_path: Path) -> None
     assert genlab(tmp_path, "train", "run=p", *TINY).returncode == 0
 
 
-def test_resuming_removes_only_tensorboards_own_files(place: Path) -> None:
+def test_resuming_removes_only_the_files_of_tensorboard(place: Path) -> None:
     board = place / "outputs/mine/tensorboard"
     (board / "notes.txt").write_text("mine")
     assert genlab(place, "resume", "latest", "trainer.steps=3").returncode == 0
@@ -101,7 +103,7 @@ def test_resuming_removes_only_tensorboards_own_files(place: Path) -> None:
 
 @pytest.fixture
 def unfinished(tmp_path: Path) -> Path:
-    """A folder with a run that stopped at step 4 of 8, after it had written pictures."""
+    """A folder with a run that is finished at step 4 and has written pictures; tests resume it to step 8."""
     steps = ["trainer.validate_every=2", "trainer.checkpoint_every=4"]
     assert genlab(tmp_path, "train", *TINY, *steps, "trainer.steps=4", "run=outputs/mine").returncode == 0
     return tmp_path
@@ -113,10 +115,10 @@ def test_pictures_that_cannot_be_read_are_left_out_with_one_warning(unfinished: 
     assert others
     first.write_bytes(b"")
     second.write_bytes(second.read_bytes()[:-40])
-    with pytest.warns(UserWarning, match="cannot be read") as said:
+    with pytest.warns(UserWarning, match="cannot be read") as caught:
         done = genlab(unfinished, "resume", "latest", "trainer.steps=8")
     assert done.returncode == 0, done.stderr
-    (text,) = [str(one.message) for one in said if "cannot be read" in str(one.message)]
+    (text,) = [str(one.message) for one in caught if "cannot be read" in str(one.message)]
     assert text.endswith(f"outputs/mine/images/{first.name}, outputs/mine/images/{second.name}.")
     with Image.open(others[0]) as opened:
         opened.verify()
@@ -169,18 +171,17 @@ def test_a_run_that_begins_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: p
 def test_a_resume_that_is_killed_while_it_writes_leaves_its_config_whole(place: Path) -> None:
     config = place / "outputs/mine/config.yaml"
     before = config.read_bytes()
-    # Killed at the first rename, when the new text is already on the disk under another name.
+    # Killed at the first rename: the new text is on the disk already, under another name.
     killed = "import os, sys; os.replace = lambda *_: os.kill(os.getpid(), 9); from genlab.cli.app import main; main()"
     command = [sys.executable, "-c", killed, "resume", "outputs/mine", "trainer.steps=3"]
-    ours = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    assert subprocess.run(command, cwd=place, check=False, capture_output=True, env=ours).returncode == -9
+    assert subprocess.run(command, cwd=place, check=False, capture_output=True, env=environment()).returncode == -9
     assert config.read_bytes() == before
     assert genlab(place, "resume", "latest", "trainer.steps=3").returncode == 0
     assert not list((place / "outputs/mine").glob(".*.tmp"))
 
 
 def craft(folder: Path, change: Callable[[Tensors, Facts], object]) -> None:
-    """Put a changed checkpoint, whose hash is right, in the place of the newest."""
+    """Replace the newest checkpoint by a changed one with a right hash."""
     found = checkpoint.newest(folder / "checkpoints")
     assert found
     tensors, facts = dict(found.tensors), dict(found.facts)
@@ -189,7 +190,7 @@ def craft(folder: Path, change: Callable[[Tensors, Facts], object]) -> None:
     checkpoint.save(folder / "checkpoints", found.step, tensors, facts)
 
 
-def test_moments_of_another_shape_are_refused_and_not_read_beyond_their_end(place: Path) -> None:
+def test_optimizer_states_of_another_shape_are_refused_and_not_read_beyond_their_end(place: Path) -> None:
     def shrink(tensors: Tensors, _: Facts) -> None:
         for name in tensors:
             if name.endswith(("exp_avg", "exp_avg_sq")):
@@ -213,39 +214,43 @@ def put(name: str, value: torch.Tensor | None) -> Callable[[Tensors, Facts], obj
     return change
 
 
-MOMENT = "player/critic/critic.weight"
+MOMENT = "player/discriminator/discriminator.weight"
 ONE = torch.zeros(1, 1)
 
 
 @pytest.mark.parametrize(
     ("optimizer", "change", "sentence"),
     [
-        ("adam", put(f"{MOMENT}/exp_avg", torch.zeros(2, 2)), "(2, 2) and not (1, 1) in its player/critic"),
+        ("adam", put(f"{MOMENT}/exp_avg", torch.zeros(2, 2)), "(2, 2) and not (1, 1) in its player/discriminator"),
         ("adam", put(f"{MOMENT}/exp_avg", torch.zeros(1)), "(1,) and not (1, 1)"),
         ("adam", put(f"{MOMENT}/exp_avg", ONE.double()), "torch.float64 and not torch.float32"),
-        ("adam", put(f"{MOMENT}/step", torch.zeros(3)), "'critic.weight/step' is (3,) and not ()"),
+        ("adam", put(f"{MOMENT}/step", torch.zeros(3)), "'discriminator.weight/step' is (3,) and not ()"),
         ("adam", put(f"{MOMENT}/step", torch.tensor(1)), "torch.int64 and not torch.float32"),
-        ("adamw", put(f"{MOMENT}/exp_avg_sq", None), "it lacks 'critic.weight/exp_avg_sq'"),
-        ("adam", put(f"{MOMENT}/square_avg", ONE), "it holds 'critic.weight/square_avg'"),
+        ("adamw", put(f"{MOMENT}/exp_avg_sq", None), "it lacks 'discriminator.weight/exp_avg_sq'"),
+        ("adam", put(f"{MOMENT}/square_avg", ONE), "it holds 'discriminator.weight/square_avg'"),
         ("rmsprop", put(f"{MOMENT}/square_avg", torch.zeros(5)), "(5,) and not (1, 1)"),
-        ("rmsprop", put(f"{MOMENT}/momentum_buffer", ONE), "it holds 'critic.weight/momentum_buffer'"),
-        ("sgd", put(f"{MOMENT}/momentum_buffer", ONE), "it holds 'critic.weight/momentum_buffer'"),
-        ("adam", put("player/critic/absent/exp_avg", ONE), "it holds 'absent/exp_avg'"),
-        ("adam", put("player/critic/painter.weight/exp_avg", ONE), "it holds 'painter.weight/exp_avg'"),
-        ("adam", put("player/critic/odd", ONE), "it holds 'odd'"),
-        ("adam", put("player/nobody/critic.weight/exp_avg", ONE), "it holds 'player/nobody/critic.weight/exp_avg'"),
+        ("rmsprop", put(f"{MOMENT}/momentum_buffer", ONE), "it holds 'discriminator.weight/momentum_buffer'"),
+        ("sgd", put(f"{MOMENT}/momentum_buffer", ONE), "it holds 'discriminator.weight/momentum_buffer'"),
+        ("adam", put("player/discriminator/absent/exp_avg", ONE), "it holds 'absent/exp_avg'"),
+        ("adam", put("player/discriminator/generator.weight/exp_avg", ONE), "it holds 'generator.weight/exp_avg'"),
+        ("adam", put("player/discriminator/odd", ONE), "it holds 'odd'"),
+        (
+            "adam",
+            put("player/nobody/discriminator.weight/exp_avg", ONE),
+            "it holds 'player/nobody/discriminator.weight/exp_avg'",
+        ),
         ("adam", put("odd", ONE), "it holds 'odd'"),
-        ("adam", put("model/critic.weight", torch.zeros(2, 1)), "(2, 1) and not (1, 1) in its model"),
-        ("adam", put("model/critic.weight", ONE.half()), "torch.float16 and not torch.float32"),
-        ("adam", put("average/critic.weight", torch.zeros(2, 1)), "(2, 1) and not (1, 1) in its average"),
-        ("adam", put("average/critic.weight", None), "it lacks 'critic.weight' in its average"),
+        ("adam", put("model/discriminator.weight", torch.zeros(2, 1)), "(2, 1) and not (1, 1) in its model"),
+        ("adam", put("model/discriminator.weight", ONE.half()), "torch.float16 and not torch.float32"),
+        ("adam", put("ema/discriminator.weight", torch.zeros(2, 1)), "(2, 1) and not (1, 1) in its ema"),
+        ("adam", put("ema/discriminator.weight", None), "it lacks 'discriminator.weight' in its ema"),
         ("adam", put("tally/0", torch.zeros(9)), "'0' is (9,) and not (3,) in its tally"),
         ("adam", put("tally/7", torch.zeros(3)), "it holds '7' in its tally"),
         ("adam", put("tally/0", None), "it lacks '0' in its tally"),
         ("adam", lambda _, facts: facts.update(tally=3), "its tally does not hold what genlab writes"),
-        ("adam", lambda _, facts: facts.update(tally=[["critic", ["loss"], 0]]), "its tally does not hold"),
-        ("adam", lambda _, facts: facts.update(averaged="x"), "what it was trained with"),
-        ("adam", lambda _, facts: facts.update(given=[]), "what it was trained with"),
+        ("adam", lambda _, facts: facts.update(tally=[["discriminator", ["loss"], 0]]), "its tally does not hold"),
+        ("adam", lambda _, facts: facts.update(ema={"discriminator": "x"}), "what it was trained with"),
+        ("adam", lambda _, facts: facts.update(extractors=[]), "what it was trained with"),
         ("adam", lambda _, facts: facts.pop("position"), "its position does not hold what genlab writes"),
         ("adam", lambda _, facts: facts["position"].update(odd=1), "its position does not hold what genlab writes"),
         ("adam", lambda _, facts: facts["position"].update(batches=-1), "its position holds counts that cannot be"),
@@ -258,7 +263,7 @@ def test_a_checkpoint_that_does_not_fit_gets_a_sentence_and_changes_nothing(
     tmp_path: Path, optimizer: str, change: Callable[[Tensors, Facts], object], sentence: str
 ) -> None:
     trainer(optimizer, steps=5, checkpoint_every=4).fit(tmp_path)
-    # That of step 4 has terms in its tally, because step 3 was logged.
+    # The checkpoint of step 4 has terms in its tally, because step 3 was logged.
     checkpoint.steps(tmp_path / "checkpoints")[5].unlink()
     craft(tmp_path, change)
     again = trainer(optimizer)
@@ -270,7 +275,7 @@ def test_a_checkpoint_that_does_not_fit_gets_a_sentence_and_changes_nothing(
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
-def test_a_weight_that_never_moved_has_no_state_and_that_is_right(tmp_path: Path, optimizer: str) -> None:
+def test_a_weight_that_never_moved_needs_no_optimizer_state(tmp_path: Path, optimizer: str) -> None:
     trainer(optimizer, steps=5, checkpoint_every=5).fit(tmp_path)
 
     def forget(tensors: Tensors, _: Facts) -> None:
@@ -281,7 +286,7 @@ def test_a_weight_that_never_moved_has_no_state_and_that_is_right(tmp_path: Path
     assert trainer(optimizer).fit(tmp_path).state == "finished"
 
 
-def test_momentum_goes_on_with_every_optimizer_that_has_it(tmp_path: Path) -> None:
+def test_momentum_is_kept_by_every_optimizer_that_has_it(tmp_path: Path) -> None:
     from genlab.training.settings import PlayerSettings, TrainerSettings
     from genlab.training.trainer import Trainer
     from tests.fixtures.toys import ToyGame, seeded, toy_images
@@ -289,10 +294,7 @@ def test_momentum_goes_on_with_every_optimizer_that_has_it(tmp_path: Path) -> No
     for name in ("sgd", "rmsprop"):
         for steps in (2, 4):
             model = seeded(ToyGame)
-            players = {
-                player: PlayerSettings(optimizer=name, rate=0.01, momentum=0.5)  # type: ignore[arg-type]
-                for player in model.players()
-            }
+            players = {player: PlayerSettings(optimizer=name, lr=0.01, momentum=0.5) for player in model.players()}
             outcome = Trainer(model, toy_images(), TrainerSettings(batch_size=4, steps=steps), players).fit(
                 tmp_path / name
             )
@@ -302,12 +304,12 @@ def test_momentum_goes_on_with_every_optimizer_that_has_it(tmp_path: Path) -> No
         assert f"{MOMENT}/momentum_buffer" in found.tensors
 
 
-def test_an_average_of_another_shape_is_refused_when_a_run_is_opened(place: Path) -> None:
-    craft(place / "outputs/mine", lambda tensors, _: tensors.update({"average/odd": torch.zeros(1)}))
-    assert_refused(genlab(place, "evaluate", "latest", "--count", "20"), "in its average.")
+def test_a_foreign_average_is_refused_when_a_run_is_opened(place: Path) -> None:
+    craft(place / "outputs/mine", lambda tensors, _: tensors.update({"ema/odd": torch.zeros(1)}))
+    assert_refused(genlab(place, "evaluate", "latest", "--count", "20"), "in its ema.")
 
 
-def test_a_header_that_is_no_table_is_a_damaged_checkpoint(tmp_path: Path) -> None:
+def test_a_checkpoint_whose_header_holds_no_table_is_damaged(tmp_path: Path) -> None:
     import hashlib
 
     from safetensors.torch import save

@@ -1,12 +1,15 @@
-"""One file a step: whole, verified, or passed over."""
+"""Checkpoints: one file a step, which is complete and verified, or skipped."""
 
 import ast
 import errno
+import hashlib
 import os
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save as encode
 
 from genlab.registry import ConfigError
 from genlab.training import checkpoint
@@ -22,7 +25,7 @@ def saved(folder: Path, *steps: int) -> list[Path]:
 def test_what_was_saved_is_what_is_loaded(tmp_path: Path) -> None:
     (path,) = saved(tmp_path, 3)
     found = checkpoint.load(path)
-    assert (found.step, found.facts) == (3, FACTS)
+    assert (found.step, found.facts) == (3, {"format": checkpoint.FORMAT, **FACTS})
     assert set(found.part("model")) == {"weight", "count", "step"}
     assert torch.equal(found.part("model")["weight"], TENSORS["model/weight"])
     assert found.part("model")["count"].dtype == torch.int64
@@ -44,7 +47,7 @@ def test_saving_the_same_twice_gives_the_same_file(tmp_path: Path) -> None:
     ],
     ids=["truncated", "last bit flipped", "header's bit flipped", "empty"],
 )
-def test_a_damaged_file_is_set_aside_and_the_one_before_serves(tmp_path: Path, harm: object) -> None:
+def test_a_damaged_file_is_set_aside_and_the_one_before_is_used(tmp_path: Path, harm: object) -> None:
     _, good, bad = saved(tmp_path, 1, 2, 3)
     bad.write_bytes(harm(bad.read_bytes()))  # type: ignore[operator]
     with pytest.warns(UserWarning, match="is damaged"):
@@ -56,7 +59,7 @@ def test_a_damaged_file_is_set_aside_and_the_one_before_serves(tmp_path: Path, h
     assert good.exists()
 
 
-def test_a_half_written_file_is_not_taken_for_a_checkpoint(tmp_path: Path) -> None:
+def test_a_half_written_file_is_not_a_checkpoint(tmp_path: Path) -> None:
     path = saved(tmp_path, 1)[0]
     (tmp_path / f".{path.name.replace('0001', '0002')}.77.tmp").write_bytes(path.read_bytes()[:50])
     found = checkpoint.newest(tmp_path)
@@ -64,12 +67,37 @@ def test_a_half_written_file_is_not_taken_for_a_checkpoint(tmp_path: Path) -> No
     assert found.step == 1
 
 
+def written(folder: Path, facts: str) -> Path:
+    """Write a checkpoint of step 5 with any metadata."""
+    data = encode({"weight": torch.zeros(2)}, metadata={"genlab": facts})
+    path = folder / f"step-{5:010d}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("facts", "writer"),
+    [
+        ('{"step": 5}', "genlab 0.1 (format 1)"),
+        ('{"step": 5, "format": 1}', "genlab 0.1 (format 1)"),
+        ('{"step": 5, "format": 3}', "another version of genlab (format 3)"),
+    ],
+)
+def test_a_checkpoint_of_another_format_is_refused_with_the_version_that_wrote_it(
+    tmp_path: Path, facts: str, writer: str
+) -> None:
+    saved(tmp_path, 4)
+    path = written(tmp_path, facts)
+    sentence = f"{path} was written by {writer}; this version reads format {checkpoint.FORMAT}."
+    # An older checkpoint is no way out: the file is good, and training must not go back.
+    for read in (checkpoint.newest, lambda folder: checkpoint.at(folder, 5)):
+        with pytest.raises(ConfigError, match=re.escape(sentence)):
+            read(tmp_path)
+    assert path.exists()
+
+
 def test_a_foreign_safetensors_file_is_refused(tmp_path: Path) -> None:
-    import hashlib
-
-    from safetensors.torch import save
-
-    data = save({"weight": torch.zeros(2)})
+    data = encode({"weight": torch.zeros(2)})
     path = tmp_path / f"step-{5:010d}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     path.write_bytes(data)
     with pytest.raises(checkpoint.BrokenError, match="is no checkpoint of genlab"):
@@ -77,7 +105,6 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_pickle_is_never_run(tmp_path: Path) -> None:
-    import hashlib
     import pickle
 
     class Bomb:
@@ -92,7 +119,7 @@ def test_a_pickle_is_never_run(tmp_path: Path) -> None:
     assert not (tmp_path / "boom").exists()
 
 
-def test_nothing_in_the_package_unpickles() -> None:
+def test_no_file_of_the_package_unpickles() -> None:
     package = Path(checkpoint.__file__).parents[1]
     for path in package.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -100,7 +127,7 @@ def test_nothing_in_the_package_unpickles() -> None:
                 names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
                 assert not names & {"pickle", "cloudpickle", "dill", "shelve"}, path
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "load":
-                # The published weights of others, known by their hash, come as torch writes them: as tensors alone.
+                # Published weights, which are known by their hash, may come in torch's own format: tensors only.
                 alone = "weights_only=True" in [ast.unparse(word) for word in node.keywords]
                 assert ast.unparse(node.func.value) != "torch" or alone, path
 

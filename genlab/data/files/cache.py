@@ -1,4 +1,4 @@
-"""What takes long to make is made once, by one process, into a file that all later ones map into memory."""
+"""Files that take long to make: one process makes each once, and all later ones map it into memory."""
 
 import errno
 import json
@@ -19,49 +19,52 @@ from torch import Tensor
 from genlab.registry import ConfigError
 
 Make = Callable[[BinaryIO], dict[str, Any]]
-_OTHER_PLACE = "GENLAB_CACHE=FOLDER names another place."
+_OTHER_PLACE = "Set GENLAB_CACHE=FOLDER to use another folder."
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A file of bytes, and what was noted of them when they were made."""
+    """A file of bytes, and notes about its contents."""
 
     file: Path
     notes: dict[str, Any]
 
 
 def cache_folder() -> Path:
-    """Where downloads and decoded images are kept: GENLAB_CACHE, or the cache folder of the user."""
+    """Return the folder for downloads and decoded images: GENLAB_CACHE, or the user's cache folder."""
     if own := os.environ.get("GENLAB_CACHE"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "genlab"
 
 
 def known(family: str, version: str) -> Stored | None:
-    """What `once` would find and not make, for those who must work to know how much room it would take."""
+    """Return the file that `once` would find, or None; for callers that must work to know how much room it takes."""
     return _found(_folder(), f"{family}-{version}")
 
 
 def once(family: str, version: str, room: int, make: Make) -> Stored:
-    """What `make` writes, at most `room` bytes, and the notes it returns; of a family only the last version is kept."""
+    """Return the file that `make` writes, at most `room` bytes, and its notes; make it only if it is not there.
+
+    Of a family only the last version is kept.
+    """
     folder, name = _folder(), f"{family}-{version}"
-    # Before any lock: what is there may lie in a folder that nobody may write to.
+    # Before any lock: the folder may be read-only.
     if found := known(family, version):
         return found
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with lock(folder, name):
-            return _found(folder, name) or _made(folder, family, name, room, make)
+            return _found(folder, name) or _create(folder, family, name, room, make)
     except OSError as error:
         raise ConfigError(_sentence(error, folder, room)) from None
 
 
 def mapped(file: Path, *shape: int) -> Tensor:
-    """The bytes of a file as a tensor that is read from disk where it is looked at, and must not be written to."""
+    """Map the bytes of a file as a tensor, which is read from disk on access and must not be written to."""
     with open(file, "rb") as opened, warnings.catch_warnings():
-        # It warns that the bytes are read-only. A private copy that could be written to is no way out:
-        # Linux refuses to promise memory for one that is larger than all the memory there is.
+        # torch warns that the bytes are read-only. A private writable mapping is no alternative:
+        # Linux refuses one that is larger than the memory of the machine.
         warnings.simplefilter("ignore", UserWarning)
         data = mmap.mmap(opened.fileno(), math.prod(shape), access=mmap.ACCESS_READ)
         return torch.frombuffer(data, dtype=torch.uint8).view(shape)
@@ -69,7 +72,10 @@ def mapped(file: Path, *shape: int) -> Tensor:
 
 @contextmanager
 def lock(folder: Path, name: str, *, wait: bool = True, work: str = "decoding the same images") -> Iterator[bool]:
-    """Whether this name is ours alone; a lock falls with its process. Who waits is told for whose work."""
+    """Hold the lock of a name, and yield True; without `wait`, yield False if another process holds it.
+
+    A lock ends with its process. A message names the `work` of the process that is waited for.
+    """
     import fcntl
 
     path = folder / f"{name}.lock"
@@ -83,7 +89,7 @@ def lock(folder: Path, name: str, *, wait: bool = True, work: str = "decoding th
                     return
                 print(f"Waiting for another process that is {work}.", file=sys.stderr, flush=True)
                 fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held the lock removed its file: another process may hold a new one of the same name.
+            # The last holder removed the file, so another process may hold a new one with the same name.
             if not _is_at(path, file.fileno()):
                 continue
             try:
@@ -94,7 +100,7 @@ def lock(folder: Path, name: str, *, wait: bool = True, work: str = "decoding th
 
 
 def clean() -> int:
-    """Remove what was decoded, but not what was downloaded nor what is being made; how many bytes that frees."""
+    """Remove decoded images, but no downloads and no file that is being made; return the bytes that this frees."""
     folder = _folder()
     try:
         freed = sum(_remove(folder, name) for name in _names(folder))
@@ -114,7 +120,7 @@ def _names(folder: Path) -> set[str]:
 
 
 def _found(folder: Path, name: str) -> Stored | None:
-    """What is there and whole. The notes are written last, so where they are the bytes are."""
+    """Return the file if it is there and complete: the notes are written last, when the bytes are complete."""
     file = folder / f"{name}.bytes"
     try:
         notes = json.loads((folder / f"{name}.json").read_bytes())
@@ -123,8 +129,8 @@ def _found(folder: Path, name: str) -> Stored | None:
         return None
 
 
-def _made(folder: Path, family: str, name: str, room: int, make: Make) -> Stored:
-    # What killed processes left, and what became of the same images before they changed.
+def _create(folder: Path, family: str, name: str, room: int, make: Make) -> Stored:
+    # Left by killed processes, or decoded from the same images before they changed.
     for other in _names(folder) - {name}:
         if other.startswith(f"{family}-") or (folder / f"{other}.tmp").exists():
             _remove(folder, other)
@@ -147,7 +153,7 @@ def _made(folder: Path, family: str, name: str, room: int, make: Make) -> Stored
 
 
 def _reserve(handle: int, room: int) -> None:
-    """Let a disk that is too full say so now, and not after an hour; some file systems cannot, and say it then."""
+    """Reserve room, so that a full disk is noticed now and not after an hour; some file systems cannot do this."""
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(handle, 0, max(room, 1))
@@ -162,7 +168,7 @@ def _sync(file: Any) -> None:
 
 
 def _remove(folder: Path, name: str) -> int:
-    """Remove all that belongs to a name, unless a process is making it; how many bytes that frees."""
+    """Remove all files of a name, unless a process is making them; return the bytes that this frees."""
     freed = 0
     with lock(folder, name, wait=False) as ours:
         for path in list(folder.glob(f"{name}.*")) if ours else []:
@@ -180,10 +186,11 @@ def _is_at(path: Path, handle: int) -> bool:
 
 
 def _sentence(error: OSError, folder: Path, room: int) -> str:
-    """What a person can do about a disk that does not take it."""
+    """Return a message that says what to do about a disk that takes no more."""
     if error.errno in _FULL:
         return (
             f"The decoded images take up to {room / 1e6:,.1f} MB, and {folder} has no room for them "
-            f"({error.strerror}). `genlab data clean` removes others, fewer or smaller images take less; {_OTHER_PLACE}"
+            f"({error.strerror}). Run `genlab data clean` to remove others, or use fewer or smaller images. "
+            f"{_OTHER_PLACE}"
         )
-    return f"The decoded images cannot be kept in {folder}: {error.strerror or error}. {_OTHER_PLACE}"
+    return f"The decoded images cannot be stored in {folder}: {error.strerror or error}. {_OTHER_PLACE}"

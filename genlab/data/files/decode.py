@@ -1,4 +1,4 @@
-"""One image file becomes bytes of one shape, whatever its format, mode or rotation."""
+"""Decoding of one image file to bytes of a given shape, whatever its format, mode or rotation."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,48 +15,48 @@ Crop = Literal["none", "center", "random"]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 GREY = {"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"}
 TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
-# A JPEG is decoded at half, a quarter or an eighth of its size where that leaves at least twice the pixels each way:
-# its own reduction is a fast but crude filter, and the better one still has the last factor of two.
+# A JPEG is decoded at half, a quarter or an eighth of its size if that leaves at least twice the pixels each way:
+# its own reduction is a fast but crude filter, and the better filter still does the last factor of two.
 _SPARE = 2
 
 
 class BadFileError(Exception):
-    """Why a file cannot be used."""
+    """The reason why a file cannot be used."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """What every image is made into."""
+    """The form that every image is brought into."""
 
     size: int
     crop: Crop | Literal["cells"]
-    """`cells`: all of the image is kept, cut into squares of the size."""
+    """`cells` keeps the whole image, cut into squares of this size."""
     channels: int
     background: tuple[int, int, int]
     shrink: int = 1
-    """How many times smaller an image is made before it is cut into cells."""
+    """Factor by which an image is made smaller before it is cut into cells."""
 
 
 def decode(path: Path, style: Style) -> Bytes:
-    """The first frame as C x H x W, upright, in 8 bits, on the background; a BadFileError if it cannot be decoded.
+    """Decode the first frame: C x H x W, upright, in 8 bits, on the background.
 
-    As cells, rows x columns x C x H x W of them.
+    Cells are returned as rows x columns x C x H x W. A file that cannot be decoded raises a BadFileError.
     """
     try:
         plain = _opened(path, style)
-    except Exception as error:  # Pillow lets a damaged file raise almost anything, and one file must not end it all.
+    except Exception as error:  # A damaged file may raise almost anything in Pillow.
         raise BadFileError(reason(error, path)) from None
     if style.crop == "cells":
         size = (plain.width // style.shrink, plain.height // style.shrink)
         return cells_of(plain if style.shrink == 1 else _resized(plain, size), style.size)
-    # Antialiased, and the filter that torchvision's Resize takes, so that figures can be compared.
+    # Antialiased, with the filter of torchvision's Resize, so that metrics can be compared.
     small = plain.resize((style.size, style.size), Image.Resampling.BILINEAR, _box(plain, style.crop))
     array = np.asarray(small)
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
 def cells_of(image: Image.Image, size: int) -> Bytes:
-    """A picture as rows x columns x C x size x size; what is too little for a cell is left out, on both sides alike."""
+    """Cut a picture into rows x columns x C x size x size; the rest is cut off in equal parts on both sides."""
     columns, rows = image.width // size, image.height // size
     if not columns or not rows:
         raise BadFileError(f"it is {image.width} x {image.height}, smaller than a crop (size={size})")
@@ -71,12 +71,12 @@ def cells_of(image: Image.Image, size: int) -> Bytes:
 
 def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     if not all(size):
-        raise BadFileError(f"it is {image.width} x {image.height}, and shrunk there is nothing left of it")
+        raise BadFileError(f"it is {image.width} x {image.height}, and nothing is left of it when it is shrunk")
     return image.resize(size, Image.Resampling.BICUBIC)
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """The width and the height, from the header alone; 0 x 0 where there is no header to read."""
+    """Return width and height from the header alone; 0 x 0 if it cannot be read."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             return image.size
@@ -85,7 +85,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def is_grey(path: Path) -> bool | None:
-    """Whether the file's mode has no colour, from its header alone; None where there is no header to read."""
+    """Return True if the mode in the header has no colour; None if the header cannot be read."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             return image.mode in GREY
@@ -94,7 +94,7 @@ def is_grey(path: Path) -> bool | None:
 
 
 def _opened(path: Path, style: Style) -> Image.Image:
-    """The whole image, upright and in the mode of the style."""
+    """Open the whole image, upright and in the mode of the style."""
     with Image.open(path, formats=FORMATS) as image:
         if style.crop != "cells":
             image.draft("L" if style.channels == 1 else "RGB", (_SPARE * style.size, _SPARE * style.size))
@@ -104,15 +104,15 @@ def _opened(path: Path, style: Style) -> Image.Image:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The image as its EXIF block says that it was held."""
+    """Turn an image as its EXIF block says."""
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # Nonsense in the EXIF block is no reason to lose the picture beside it.
+    except Exception:  # A damaged EXIF block is no reason to lose the picture.
         return image
 
 
 def check_range(image: Image.Image) -> None:
-    """Numbers without a range have no white, and to guess one would give each image its own."""
+    """Raise a BadFileError for pixels of no known range; a guess would give each image a white of its own."""
     if image.mode == "F":
         raise BadFileError("its pixels are floats, of no known range")
     # Older Pillows read PNGs of 16 bits as 32.
@@ -121,14 +121,14 @@ def check_range(image: Image.Image) -> None:
 
 
 def in_eight_bits(image: Image.Image) -> Image.Image:
-    """Sixteen bits as eight: 65,535 becomes 255, scaled, where Pillow would clip."""
+    """Scale sixteen bits to eight: 65,535 becomes 255. Pillow would clip."""
     if not image.mode.startswith("I"):
         return image
     return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
 def _in_mode(image: Image.Image, style: Style) -> Image.Image:
-    """The image as L or RGB: all that a file can hold, in 8 bits and on the background."""
+    """Convert an image of any mode to L or RGB, in 8 bits and on the background."""
     image = in_eight_bits(image)
     if image.mode in TRANSPARENT or "transparency" in image.info:
         ground = Image.new("RGBA", image.size, (*style.background, 255))
@@ -140,12 +140,12 @@ def _in_mode(image: Image.Image, style: Style) -> Image.Image:
 
 
 def _box(image: Image.Image, crop: str) -> tuple[int, int, int, int]:
-    """What of the image is kept, in whole pixels, so that an image that has the size already stays as it is."""
+    """Return the part of the image that is kept, in whole pixels, so that an image of the right size is unchanged."""
     width, height = image.size
     if crop == "none":
         return 0, 0, width, height
     side = min(width, height)
-    # By the pixels and no seed or name: copies of an image are cropped alike, and so are known as copies.
+    # The pixels alone decide, no seed and no name: copies of an image get the same crop, and stay copies.
     part = _fraction(hashlib.blake2b(image.tobytes()).digest()) if crop == "random" else 0.5
     left, top = int((width - side) * part), int((height - side) * part)
     return left, top, left + side, top + side
@@ -156,7 +156,7 @@ def _fraction(digest: bytes) -> float:
 
 
 def reason(error: Exception, path: Path) -> str:
-    """A few words on what is wrong with a file."""
+    """Return a few words on what is wrong with a file."""
     if isinstance(error, BadFileError):
         return str(error)
     if isinstance(error, UnidentifiedImageError):

@@ -1,4 +1,4 @@
-"""All files of a folder are decoded once, on all cores, into rows of bytes one after the other."""
+"""Decoding of all files of a folder, once and on all cores, into rows of bytes one after the other."""
 
 import functools
 import hashlib
@@ -22,7 +22,7 @@ from genlab.data.residence import memory
 from genlab.registry import ConfigError
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Output = TypeVar("Output")
 
 NAMED = 10
 _SHARE_OF_MEMORY = 0.25
@@ -36,9 +36,9 @@ def first_pass(
     file: BinaryIO,
     costs: Iterable[int] = repeat(0),
 ) -> dict[str, Any]:
-    """Write the images row after row; the notes say what is bad, where each image falls and what all of them are.
+    """Write the images row after row; return notes: bad files, a hash of each image, and a digest of all of them.
 
-    `costs` are the bytes of memory that it takes to decode each, where many at once could take too many.
+    `costs` are the bytes of memory that decoding takes for each file, if many at once could take too much.
     """
     places: list[int] = []
     grids: list[tuple[int, ...]] = []
@@ -46,14 +46,14 @@ def first_pass(
     contents = hashlib.sha256(f"{style.channels} x {style.size} x {style.size}".encode())
     make = functools.partial(_row, folder, style)
     with quiet_pillow(), progress(len(names), "decoding", "decoded", "images") as advance:
-        for name, made in zip(names, _in_order(make, names, costs), strict=True):
-            if isinstance(made, str):
-                bad[name] = made
-                # Enough to stop, and enough to name.
+        for name, decoded in zip(names, _in_order(make, names, costs), strict=True):
+            if isinstance(decoded, str):
+                bad[name] = decoded
+                # Enough to stop at, and as many as are named.
                 if len(bad) >= NAMED:
                     check_bad(folder, bad, len(names), tolerate, "so far")
             else:
-                row, digest = made
+                row, digest = decoded
                 file.write(row.data)
                 contents.update(digest)
                 places.append(int.from_bytes(digest[:6], "big"))
@@ -65,31 +65,31 @@ def first_pass(
 
 
 def check_bad(folder: Path, bad: dict[str, str], count: int, tolerate: float, when: str = "in all") -> None:
-    """Stop where more files are bad than are tolerated, and name the first ten."""
+    """Raise a ConfigError that names the first ten bad files if more are bad than are tolerated."""
     if len(bad) / count > tolerate:
         first = [f"\n  {shown(name)}: {reason}" for name, reason in list(bad.items())[:NAMED]]
         raise ConfigError(
             f"{len(bad):,} of the {count:,} files in {shown(str(folder))} cannot be used ({when}), more than "
             f"tolerate={tolerate:g} of them:{''.join(first)}\n"
-            "Remove or mend them; or raise tolerate, and they are skipped."
+            "Remove or repair them, or raise data.tolerate to skip them."
         )
 
 
 def found_channels(folder: Path, names: Iterable[str]) -> int:
-    """1 where no file is of a mode with colours, looked up until the first that is; else 3."""
+    """Return 1 if no file has a mode with colours, else 3; stops at the first file with colours."""
     with quiet_pillow():
-        # A file without a header is bad, whatever its colours.
+        # A file without a header is bad and says nothing about colours.
         return 3 if any(is_grey(folder / name) is False for name in names) else 1
 
 
 def found_sizes(folder: Path, names: Iterable[str]) -> list[tuple[int, int]]:
-    """The width and height of each as its header has them, which its rotation may exchange."""
+    """Return the width and height of each file as its header has them; a rotation may swap them."""
     with quiet_pillow():
         return [size_of(folder / name) for name in names]
 
 
 def _row(folder: Path, style: Style, name: str) -> tuple[Bytes, bytes] | str:
-    """An image and the digest of its pixels, or why there is none."""
+    """Return an image and the digest of its pixels, or the reason why it cannot be used."""
     try:
         row = decode(folder / name, style)
     except BadFileError as error:
@@ -97,31 +97,34 @@ def _row(folder: Path, style: Style, name: str) -> tuple[Bytes, bytes] | str:
     return row, hashlib.blake2b(row.data, digest_size=16).digest()
 
 
-def _in_order(function: Callable[[Item], Made], items: Iterable[Item], costs: Iterable[int]) -> Iterator[Made]:
-    """`map` on all cores: Pillow lets go of Python's lock while it decodes. Only a few results wait in memory."""
+def _in_order(function: Callable[[Item], Output], items: Iterable[Item], costs: Iterable[int]) -> Iterator[Output]:
+    """Apply a function on all cores, in order; only a few results wait in memory.
+
+    Threads are enough, for Pillow releases Python's lock while it decodes.
+    """
     workers = os.cpu_count() or 1
     most, held = int(_SHARE_OF_MEMORY * memory()), 0
     pool = ThreadPoolExecutor(workers)
-    waiting: deque[tuple[Future[Made], int]] = deque()
+    waiting: deque[tuple[Future[Output], int]] = deque()
     try:
-        # Whatever it costs, one is always decoded.
+        # One file is always decoded, whatever its cost.
         for item, cost in zip(items, costs, strict=False):
             while waiting and (held + cost > most or len(waiting) > 16 * workers):
-                made, freed = waiting.popleft()
+                oldest, freed = waiting.popleft()
                 held -= freed
-                yield made.result()
+                yield oldest.result()
             waiting.append((pool.submit(function, item), cost))
             held += cost
         while waiting:
             yield waiting.popleft()[0].result()
     finally:
-        # On Ctrl-C too: what is not begun is not done.
+        # On Ctrl-C too: files that are still waiting are not decoded.
         pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Pillow's formats loaded before the threads need them, and what it says of large or untidy files unsaid."""
+    """Load Pillow's formats before threads need them, and silence its warnings about large or untidy files."""
     Image.init()
     log = logging.getLogger("PIL")
     level = log.level

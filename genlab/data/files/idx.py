@@ -1,4 +1,4 @@
-"""The idx format of MNIST and its likes, gzipped or not."""
+"""The idx format of MNIST and similar data sets, gzipped or not."""
 
 import gzip
 import math
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Images, published
+from genlab.data.dataset import Dataset, published
 from genlab.registry import ConfigError
 
 PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -19,37 +19,39 @@ _CHUNK = 2**20
 
 
 def read(path: Path) -> Tensor:
-    """The array of bytes that a file holds."""
+    """Return the array of bytes that a file holds."""
     data = _unzipped(path)
     if len(data) < 4 or data[:3] != _BEGINNING:
-        begins = f"it begins with {data[:4].hex(' ') or 'nothing'}, not with {_BEGINNING.hex(' ')}"
-        raise ConfigError(f"{path} is no idx file of bytes: {begins}.")
+        begins = data[:4].hex(" ") or "nothing"
+        raise ConfigError(
+            f"{path} is not an idx file of bytes: it must begin with {_BEGINNING.hex(' ')}, got {begins}."
+        )
     start = 4 + 4 * data[3]
     if len(data) < start:
-        raise ConfigError(f"{path} is cut short: its header should have {start} bytes, and the file has {len(data)}.")
+        raise ConfigError(f"{path} is truncated: its header must have {start} bytes, and the file has {len(data)}.")
     sizes = np.frombuffer(data[4:start], ">u4").tolist()
     values = np.frombuffer(data, np.uint8, offset=start)
     if values.size != math.prod(sizes):
-        wrong = "is cut short" if values.size < math.prod(sizes) else "is too long"
-        said = f"{' x '.join(map(str, sizes))} = {math.prod(sizes)}"
-        raise ConfigError(f"{path} {wrong}: its header says {said} values, and it holds {values.size}.")
+        wrong = "is truncated" if values.size < math.prod(sizes) else "is too long"
+        expected = f"{' x '.join(map(str, sizes))} = {math.prod(sizes)}"
+        raise ConfigError(f"{path} {wrong}: its header says {expected} values, and it holds {values.size}.")
     return torch.from_numpy(values.reshape(sizes))
 
 
 def write(path: Path, array: Tensor) -> None:
-    """The same array as a gzipped file, byte for byte the same each time."""
+    """Write an array as a gzipped file, byte for byte the same each time."""
     header = _BEGINNING + bytes([array.dim()]) + np.array(array.shape, ">u4").tobytes()
-    # zlib makes the wrapping too: that of the gzip module differs between versions of Python.
+    # zlib writes the gzip header too: that of the gzip module differs between versions of Python.
     path.write_bytes(zlib.compress(header + array.numpy().tobytes(), 9, wbits=31))
 
 
 def exists(root: Path, *below: str) -> bool:
-    """Whether the four files of a set are there."""
+    """Return True if the four files of a data set are there."""
     return len(_best_folder(root, below, PARTS)) == len(PARTS)
 
 
 def find(root: Path, *below: str, parts: tuple[str, ...] = PARTS) -> dict[str, Path]:
-    """The four files of a set: in the folder itself, in raw/ or in one of those below, gzipped or not."""
+    """Find the four files of a data set: in the folder, in raw/ or in one of the folders `below`, gzipped or not."""
     if not root.is_dir():
         raise ConfigError(f"There is no folder {root}.")
     found = _best_folder(root, below, parts)
@@ -61,26 +63,26 @@ def find(root: Path, *below: str, parts: tuple[str, ...] = PARTS) -> dict[str, P
 
 def images(
     files: dict[str, Path], names: tuple[str, ...], validation: int, *, first: int = 0, transposed: bool = False
-) -> Images:
-    """The four files as one data set, their labels counted from `first`; validation images are set aside."""
+) -> Dataset:
+    """Read the four files as one data set; labels count from `first`, and validation images are set aside."""
     paths = list(files.values())
     train, train_labels = _read_pair(paths[0], paths[1], len(names), first)
     test, test_labels = _read_pair(paths[2], paths[3], len(names), first)
     if train.shape[1:] != test.shape[1:]:
         sizes = " and ".join(" x ".join(map(str, pixels.shape[1:])) for pixels in (train, test))
-        raise ConfigError(f"{paths[0]} and {paths[2]} must have images of one size; they have {sizes}.")
+        raise ConfigError(f"{paths[0]} and {paths[2]} must have images of one size, got {sizes}.")
     if transposed:
         train, test = train.transpose(1, 2), test.transpose(1, 2)
     return published((train.unsqueeze(1), train_labels), (test.unsqueeze(1), test_labels), names, validation)
 
 
 def _unzipped(path: Path) -> bytearray:
-    """The bytes of a file, unzipped where they are zipped, whatever its name says."""
+    """Return the bytes of a file, unzipped if they are gzipped, whatever its name says."""
     data = bytearray()
     try:
         with open(path, "rb") as plain:
             file = gzip.GzipFile(fileobj=plain) if plain.peek(2)[:2] == _GZIP else plain
-            # A chunk at a time: reading all at once holds everything twice.
+            # A chunk at a time: reading all at once holds everything twice in memory.
             while chunk := file.read(_CHUNK):
                 data += chunk
     except (OSError, EOFError, zlib.error) as error:
@@ -90,7 +92,7 @@ def _unzipped(path: Path) -> bytearray:
 
 
 def _best_folder(root: Path, below: tuple[str, ...], parts: tuple[str, ...]) -> dict[str, Path]:
-    """The files of the folder that has the most of them; two folders are never mixed."""
+    """Return the files of the folder that has the most of them; two folders are never mixed."""
     folders = [root / name for name in ("", "raw", *below)]
     return max((_files_in(folder, parts) for folder in folders), key=len)
 
@@ -101,17 +103,17 @@ def _files_in(folder: Path, parts: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _read_pair(images_path: Path, labels_path: Path, classes: int, first: int) -> tuple[Tensor, Tensor]:
-    """Images and their labels, which must fit each other."""
+    """Read images and their labels, and check that they fit each other."""
     pixels, labels = read(images_path), read(labels_path)
     for path, array, kind, dimensions in ((images_path, pixels, "images", 3), (labels_path, labels, "labels", 1)):
         if array.dim() != dimensions:
-            raise ConfigError(f"{path} has {array.dim()} dimensions; a file of {kind} has {dimensions}.")
+            raise ConfigError(f"{path} must have {dimensions} dimensions, as a file of {kind} has, got {array.dim()}.")
     if not len(pixels) or len(pixels) != len(labels):
-        counts = f"{len(pixels)} images and {len(labels)} labels; there must be one label an image, and some"
-        raise ConfigError(f"{images_path} and {labels_path} hold {counts}.")
+        counts = f"{len(pixels)} images and {len(labels)} labels"
+        raise ConfigError(f"{images_path} and {labels_path} must hold one label per image, got {counts}.")
     lowest, highest, last = int(labels.min()), int(labels.max()), first + classes - 1
     if highest > last:
-        raise ConfigError(f"{labels_path} holds the label {highest}; the largest may be {last}.")
+        raise ConfigError(f"{labels_path}: labels must be at most {last}, got {highest}.")
     if lowest < first:
-        raise ConfigError(f"{labels_path} holds the label {lowest}; the smallest may be {first}.")
+        raise ConfigError(f"{labels_path}: labels must be at least {first}, got {lowest}.")
     return pixels, labels.long() - first

@@ -1,4 +1,4 @@
-"""The image files of a folder, and what tells one state of it from the next."""
+"""The image files of a folder, and a version that changes whenever one of them does."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", "
 
 
 class Listing(NamedTuple):
-    """The files' paths in the folder, with forward slashes and in order."""
+    """Paths of the files in the folder, with forward slashes, sorted."""
 
     names: list[str]
     version: str
@@ -21,7 +21,7 @@ class Listing(NamedTuple):
 
 
 def listed(folder: Path) -> Listing:
-    """All image files at any depth, without hidden ones (.name)."""
+    """List all image files at any depth, without hidden ones (.name)."""
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
     waiting = [""]
@@ -29,12 +29,12 @@ def listed(folder: Path) -> Listing:
         below = waiting.pop()
         try:
             place = os.stat(folder / below)
-            # A link to a folder above would go round for ever.
+            # A link to a folder above would lead into an endless loop.
             if (place.st_dev, place.st_ino) not in seen:
                 seen.add((place.st_dev, place.st_ino))
                 files, folders = _entries(folder / below, below)
                 found += files
-                # The first in the alphabet first, so that of two links to one folder always the same one counts.
+                # In alphabetical order, so that of two links to one folder always the same one counts.
                 waiting += sorted(folders, reverse=True)
         except OSError as error:
             raise ConfigError(f"{shown(str(folder / below))} cannot be read: {error.strerror}") from None
@@ -44,13 +44,13 @@ def listed(folder: Path) -> Listing:
 
 
 def shown(name: str) -> str:
-    """A name that can be printed on a line, though a file's may be any bytes."""
+    """Return a name that can be printed on one line; the name of a file may be any bytes."""
     text = name.encode("utf-8", "backslashreplace").decode()
     return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
 
 
 def _entries(folder: Path, below: str) -> tuple[list[str], list[str]]:
-    """The image files of one folder with their state, and the folders in it."""
+    """Return the image files of one folder with their state, and the folders in it."""
     files, folders = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -64,11 +64,11 @@ def _entries(folder: Path, below: str) -> tuple[list[str], list[str]]:
 
 
 def _file(entry: os.DirEntry[str], below: str) -> str | None:
-    """A name and what changes with the file, as one text: of 100,000 that is the quickest to make and to sort."""
+    """Return a name and what changes with the file as one text: the quickest form to make and to sort 100,000 of."""
     try:
         state = entry.stat()
-    except OSError:  # A link to nothing: it is there, so it is counted, and found bad when it is opened.
+    except OSError:  # A dangling link is listed, and found bad when it is opened.
         return f"{below}{entry.name}\0"
-    # Opening a pipe or a device would wait for ever.
+    # Opening a pipe or a device could wait for ever.
     regular = stat.S_ISREG(state.st_mode)
     return f"{below}{entry.name}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_mode}" if regular else None

@@ -1,4 +1,4 @@
-"""A data set that others publish: found in a folder of the user's, or downloaded into the cache once."""
+"""A published data set: found in a folder of the user, or downloaded into the cache once."""
 
 import contextlib
 import io
@@ -20,26 +20,26 @@ _ARCHIVES = (".zip", ".gz", ".tgz")
 
 @dataclass(frozen=True)
 class Offer(Generic[Found]):
-    """What is published, where, under which terms, and how it comes here."""
+    """A published data set: its source, its licence, and how it is found and downloaded."""
 
     name: str
     source: str
-    """Where a person finds it."""
+    """Address at which a person finds it."""
     fetch: str
-    """The files to fetch there."""
+    """Files to download there."""
     place: str
-    """The folder of the cache where they belong."""
+    """Folder of the cache where the files belong."""
     megabytes: int
     licence: str
     find: Callable[[Path], Found]
-    """Looks into a folder and below it; a ConfigError says what is lacking."""
+    """Searches a folder and the ones below it; a ConfigError says what is missing."""
     download: Callable[[Path], object]
-    """Fills an empty folder so that `find` finds all in it."""
+    """Fills an empty folder so that `find` finds everything in it."""
     packed: bool = False
-    """Whether what is fetched is an archive to unpack."""
+    """True if the downloaded file is an archive to unpack."""
 
     def here(self, folder: Path | None = None) -> bool:
-        """Whether all of it is in a folder, or in the cache."""
+        """Return True if everything is in a folder, by default the cache."""
         try:
             self.find(folder or cache_folder())
         except ConfigError:
@@ -47,7 +47,7 @@ class Offer(Generic[Found]):
         return True
 
     def get(self, root: str | None) -> Found:
-        """What `find` finds, downloaded where nobody says that it is elsewhere and it is not there yet."""
+        """Find the files in `root`, or in the cache, into which they are downloaded if they are missing."""
         folder = cache_folder() if root is None else Path(os.path.expanduser(root))
         if root is None and not self.here(folder):
             self._bring(folder)
@@ -57,7 +57,7 @@ class Offer(Generic[Found]):
             raise ConfigError(f"{error} Fetch {self.fetch} from {self.source}") from None
 
     def _bring(self, folder: Path) -> None:
-        """Download beside the place and then move: whoever stops it leaves nothing half-made."""
+        """Download beside the place and then move, so that an interruption leaves nothing incomplete."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             print(f"Downloading {self.name} ({self.megabytes:,} MB) into {folder}", file=sys.stderr, flush=True)
@@ -77,7 +77,7 @@ class Offer(Generic[Found]):
 
 
 def folder_with(root: Path, paths: tuple[str, ...], *below: str) -> Path:
-    """The folder that has all these: this one, one of those below it, or the one above where this is a part of it."""
+    """Return the folder that has all these paths: the root, one below it, or the one above if the root is a part."""
     if not root.is_dir():
         raise ConfigError(f"There is no folder {root}.")
     inside = {path.partition("/")[0] for path in paths if "/" in path}
@@ -91,7 +91,7 @@ def folder_with(root: Path, paths: tuple[str, ...], *below: str) -> Path:
 
 
 def _move(start: Path, end: Path) -> None:
-    """Move what was unpacked, file by file and the deepest first, so that what is asked for first comes last."""
+    """Move the unpacked files, the deepest first, so that the files that `find` looks for first come last."""
     files = [path for path in start.rglob("*") if path.is_file() and path.suffix not in _ARCHIVES]
     for file in sorted(files, key=lambda path: -len(path.parts)):
         target = end / file.relative_to(start)

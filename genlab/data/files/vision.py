@@ -1,4 +1,4 @@
-"""The one place that imports torchvision, also beside a torch that it was not built for."""
+"""The only file that imports torchvision, also beside a torch that it was not built for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ import torch
 
 
 def torchvision() -> ModuleType:
-    """torchvision: its data sets, transforms and models; where its operators did not load, not `io` and `ops`."""
-    with _absent_operators_passed_over():
+    """Return torchvision with its data sets, transforms and models; `io` and `ops` may lack operators."""
+    with _missing_operators_skipped():
         import torchvision
 
     module: ModuleType = torchvision
@@ -18,8 +18,8 @@ def torchvision() -> ModuleType:
 
 
 @contextmanager
-def _absent_operators_passed_over() -> Iterator[None]:
-    """A torchvision built against CUDA describes operators that a CPU-only torch has not loaded; skip those."""
+def _missing_operators_skipped() -> Iterator[None]:
+    """Skip operators that torchvision, built against CUDA, registers and that a CPU-only torch has not loaded."""
     register = torch.library.register_fake
 
     def lenient(operator: Any, *arguments: Any, **options: Any) -> Any:

@@ -1,10 +1,10 @@
-"""Data that is here without a download: a part of Fashion-MNIST in the package, scikit-learn's digits."""
+"""Data that needs no download: a part of Fashion-MNIST, which the package contains, and scikit-learn's digits."""
 
 from pathlib import Path
 
 import torch
 
-from genlab.data.dataset import Images, split_off
+from genlab.data.dataset import Dataset, split_off
 from genlab.data.files import idx
 
 # fmt: off
@@ -15,13 +15,13 @@ FASHION = (
 DIGITS = tuple("0123456789")
 
 
-def fashion_mini(*, validation: int) -> Images:
-    """10,000 training and 2,000 test images of Fashion-MNIST (Xiao et al. 2017), 28x28, ten classes."""
+def fashion_mini(*, validation: int) -> Dataset:
+    """Return 10,000 training and 2,000 test images of Fashion-MNIST (Xiao et al. 2017), 28x28, ten classes."""
     return idx.images(idx.find(Path(__file__).parent / "fashion_mini"), FASHION, validation)
 
 
-def digits(*, validation: int, test: int) -> Images:
-    """scikit-learn's 1,797 handwritten digits, 8x8."""
+def digits(*, validation: int, test: int) -> Dataset:
+    """Return scikit-learn's 1,797 handwritten digits, 8x8."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -29,4 +29,4 @@ def digits(*, validation: int, test: int) -> Images:
     rest, tested = split_off(len(pixels), test, "test")
     left, held_out = split_off(len(rest), validation)
     splits = {"train": rest[left], "validation": rest[held_out], "test": tested}
-    return Images(pixels, splits, torch.from_numpy(bunch.target).long(), DIGITS)
+    return Dataset.of_images(pixels, splits, torch.from_numpy(bunch.target), DIGITS)

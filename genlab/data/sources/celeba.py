@@ -1,4 +1,4 @@
-"""CelebA: faces, and forty things that are so or not so of each."""
+"""CelebA: faces with forty yes-or-no attributes."""
 
 import hashlib
 from pathlib import Path
@@ -6,20 +6,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import SPLITS, Images
+from genlab.data.dataset import SPLITS, Dataset
 from genlab.data.files import cache, table
 from genlab.data.files.first_pass import check_bad
 from genlab.data.files.listing import Listing, listed, shown
 from genlab.data.files.offer import Offer, folder_with
 from genlab.data.files.vision import torchvision
-from genlab.data.sources.folder import Said, check_numbers, decoded, fingerprint
+from genlab.data.sources.folder import check_numbers, decoded
 from genlab.registry import ConfigError
 
 _IMAGES, _ATTRIBUTES, _PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
 
 
-def celeba(*, root: str | None, size: int, label: str | None, tolerate: float) -> Images:
-    """202,599 faces with forty attributes (Liu et al. 2015), their middle at size x size, split as published."""
+def celeba(*, root: str | None, size: int, label: str | None, tolerate: float) -> Dataset:
+    """Return 202,599 faces with forty attributes (Liu et al. 2015), cropped to size x size, in the published splits."""
     check_numbers(size, 0, 0, tolerate)
     folder = CELEBA.get(root)
     known = table.read(folder / _ATTRIBUTES)
@@ -33,21 +33,21 @@ def celeba(*, root: str | None, size: int, label: str | None, tolerate: float) -
     check_bad(place, bad, len(files.names), tolerate)
     names = [name for name in files.names if name not in bad]
     splits = _splits([parts[name] for name in names])
-    attributes = known.attributes(names)
-    labels, classes = table.classes(attributes[label], label) if label is not None else (None, ())
-    said = Said(labels, classes, attributes)
-    return Images(
+    labels, classes = known.classes(names, label) if label is not None else (None, ())
+    return Dataset.of_images(
         cache.mapped(stored.file, len(names), 3, size, size),
         splits,
-        *said,
-        fingerprint(stored.notes["contents"], splits, said),
+        labels,
+        classes,
+        known.attributes(names),
         file=stored.file,
+        contents=stored.notes["contents"],
         bad_files=tuple(f"{shown(name)}: {reason}" for name, reason in bad.items()),
     )
 
 
 def _partition(path: Path) -> dict[str, int]:
-    """The number of each image's split, from lines of a name and a number."""
+    """Return the number of each image's split, from lines of a name and a number."""
     try:
         words = path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
@@ -59,7 +59,7 @@ def _partition(path: Path) -> dict[str, int]:
 
 
 def _files(place: Path, names: list[str]) -> Listing:
-    """The published files, in their order; one that is not there is found bad when it is opened."""
+    """Return the published files in their order; a missing one is found bad when it is opened."""
     state = f"{listed(place).version} {' '.join(names)}"
     return Listing(names, hashlib.sha256(state.encode()).hexdigest()[:16])
 
@@ -72,7 +72,7 @@ def _splits(numbers: list[int]) -> dict[str, Tensor]:
 def _download(folder: Path) -> None:
     try:
         torchvision().datasets.CelebA(folder, download=True)
-    except Exception as error:  # gdown, which torchvision asks to fetch from Google Drive, raises kinds of its own.
+    except Exception as error:  # torchvision downloads with gdown, which raises errors of its own.
         raise RuntimeError(str(error)) from error
 
 

@@ -1,11 +1,11 @@
-"""MNIST and the sets that were made to take its place."""
+"""MNIST, and data sets in its format: Fashion-MNIST, KMNIST and EMNIST."""
 
 import functools
 import string
 from pathlib import Path
 from typing import Any, Literal
 
-from genlab.data.dataset import Images
+from genlab.data.dataset import Dataset
 from genlab.data.files import idx
 from genlab.data.files.offer import Offer
 from genlab.data.files.vision import torchvision
@@ -15,7 +15,7 @@ Split = Literal["balanced", "byclass", "bymerge", "digits", "letters", "mnist"]
 
 _HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 _ALL = (*DIGITS, *string.ascii_uppercase, *string.ascii_lowercase)
-# The small letters that look like none of the capitals.
+# The small letters that do not look like their capitals.
 _MERGED = (*DIGITS, *string.ascii_uppercase, *"abdefghnqrt")
 _EMNIST_NAMES: dict[Split, tuple[str, ...]] = {
     "balanced": _MERGED,
@@ -25,28 +25,28 @@ _EMNIST_NAMES: dict[Split, tuple[str, ...]] = {
     "letters": tuple(string.ascii_lowercase),
     "mnist": DIGITS,
 }
-# The letters are counted from 1; there is no class 0.
+# Letters are counted from 1; there is no class 0.
 _EMNIST_FIRST: dict[Split, int] = {"letters": 1}
 
 
-def mnist(*, root: str | None, validation: int) -> Images:
-    """70,000 handwritten digits (LeCun et al. 1998), 28x28."""
+def mnist(*, root: str | None, validation: int) -> Dataset:
+    """Return 70,000 handwritten digits (LeCun et al. 1998), 28x28."""
     return idx.images(MNIST.get(root), DIGITS, validation)
 
 
-def fashion_mnist(*, root: str | None, validation: int) -> Images:
-    """70,000 pieces of clothing (Xiao et al. 2017), 28x28."""
+def fashion_mnist(*, root: str | None, validation: int) -> Dataset:
+    """Return 70,000 pieces of clothing (Xiao et al. 2017), 28x28."""
     return idx.images(FASHION_MNIST.get(root), FASHION, validation)
 
 
-def kmnist(*, root: str | None, validation: int) -> Images:
-    """70,000 cursive hiragana of ten kinds (Clanuwat et al. 2018), 28x28."""
+def kmnist(*, root: str | None, validation: int) -> Dataset:
+    """Return 70,000 cursive hiragana of ten classes (Clanuwat et al. 2018), 28x28."""
     return idx.images(KMNIST.get(root), _HIRAGANA, validation)
 
 
-def emnist(*, root: str | None, split: Split, validation: int) -> Images:
-    """Handwritten digits and letters in one of six selections (Cohen et al. 2017), 28x28, turned upright."""
-    # The files hold each image column by column.
+def emnist(*, root: str | None, split: Split, validation: int) -> Dataset:
+    """Return handwritten digits and letters in one of six selections (Cohen et al. 2017), 28x28, turned upright."""
+    # The files store each image column by column.
     return idx.images(
         _emnist(split).get(root),
         _EMNIST_NAMES[split],
@@ -57,7 +57,7 @@ def emnist(*, root: str | None, split: Split, validation: int) -> Images:
 
 
 def _offer(name: str, source: str, megabytes: int, licence: str) -> Offer[dict[str, Path]]:
-    """A set in the four files of MNIST, in the folder that torchvision names after its class."""
+    """Return the offer of a data set in the four files of MNIST, in the folder that torchvision gives it."""
     return Offer(
         name=name,
         source=source,
@@ -71,7 +71,7 @@ def _offer(name: str, source: str, megabytes: int, licence: str) -> Offer[dict[s
 
 
 def _emnist(split: Split) -> Offer[dict[str, Path]]:
-    """All six selections come in one archive."""
+    """Return the offer of one of six selections, which all come in one archive."""
     names = [part.replace("t10k", "test") for part in idx.PARTS]
     parts = tuple(f"emnist-{split}-{name}" for name in names)
     return Offer(
@@ -95,7 +95,7 @@ MNIST = _offer("MNIST", "https://ossci-datasets.s3.amazonaws.com/mnist/", 12, "C
 FASHION_MNIST = _offer(
     "FashionMNIST",
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/ "
-    "(or install Debian's package dataset-fashion-mnist and say data.root=/usr/share/datasets/fashion-mnist)",
+    "(or install Debian's package dataset-fashion-mnist and set data.root=/usr/share/datasets/fashion-mnist)",
     31,
     "MIT",
 )

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genlab.data.dataset import Images, published
+from genlab.data.dataset import Dataset, published
 from genlab.data.files.offer import Offer, folder_with
 from genlab.data.files.vision import torchvision
 from genlab.data.sources.built_in import DIGITS
@@ -19,18 +19,18 @@ _BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 _STL10_NAMES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 
 
-def cifar10(*, root: str | None, validation: int) -> Images:
-    """60,000 photographs of ten things (Krizhevsky 2009), 32x32."""
+def cifar10(*, root: str | None, validation: int) -> Dataset:
+    """Return 60,000 photographs of ten classes (Krizhevsky 2009), 32x32."""
     return _cifar(CIFAR10, torchvision().datasets.CIFAR10, root, validation)
 
 
-def cifar100(*, root: str | None, validation: int) -> Images:
-    """60,000 photographs of a hundred things (Krizhevsky 2009), 32x32."""
+def cifar100(*, root: str | None, validation: int) -> Dataset:
+    """Return 60,000 photographs of a hundred classes (Krizhevsky 2009), 32x32."""
     return _cifar(CIFAR100, torchvision().datasets.CIFAR100, root, validation)
 
 
-def svhn(*, root: str | None, extra: bool, validation: int) -> Images:
-    """99,289 digits of house numbers (Netzer et al. 2011), 32x32; with 531,131 easier ones to train on, if wanted."""
+def svhn(*, root: str | None, extra: bool, validation: int) -> Dataset:
+    """Return 99,289 digits of house numbers (Netzer et al. 2011), 32x32; `extra` adds 531,131 easier ones."""
     offer = _svhn(extra)
     folder = offer.get(root)
     kind = torchvision().datasets.SVHN
@@ -41,15 +41,15 @@ def svhn(*, root: str | None, extra: bool, validation: int) -> Images:
     return published((pixels, labels), (_bytes(test.data), torch.as_tensor(test.labels)), DIGITS, validation)
 
 
-def stl10(*, root: str | None, validation: int) -> Images:
-    """13,000 photographs of ten things (Coates et al. 2011), 96x96: those that have labels."""
+def stl10(*, root: str | None, validation: int) -> Dataset:
+    """Return the 13,000 photographs of ten classes that have labels (Coates et al. 2011), 96x96."""
     folder = STL10.get(root)
     train, test = (_read(STL10, _labelled_stl10(), folder, split=part) for part in ("train", "test"))
     pairs = [(_bytes(part.data), torch.as_tensor(part.labels).long()) for part in (train, test)]
     return published(pairs[0], pairs[1], _STL10_NAMES, validation)
 
 
-def _cifar(offer: Offer[Path], kind: Any, root: str | None, validation: int) -> Images:
+def _cifar(offer: Offer[Path], kind: Any, root: str | None, validation: int) -> Dataset:
     folder = offer.get(root)
     train, test = (_read(offer, kind, folder, train=part) for part in (True, False))
     pairs = [(_bytes(part.data.transpose(0, 3, 1, 2)), torch.as_tensor(part.targets)) for part in (train, test)]
@@ -57,13 +57,13 @@ def _cifar(offer: Offer[Path], kind: Any, root: str | None, validation: int) -> 
 
 
 def _read(offer: Offer[Path], kind: Any, folder: Path, **options: Any) -> Any:
-    """What torchvision reads of files that are, by their md5, the published ones."""
+    """Read files with torchvision, which checks their md5."""
     try:
-        # CIFAR's are pickles, which could run any program. torchvision opens each only after its md5, so we never do.
+        # The files of CIFAR are pickles, which could run any code: torchvision checks the md5 before it opens one.
         return kind(folder, download=False, **options)
     except RuntimeError:
         raise ConfigError(
-            f"A file of {offer.name} in {folder} is not the one that was published: its md5 is another. "
+            f"A file of {offer.name} in {folder} is not the published one: its md5 differs. "
             f"Remove it and fetch {offer.fetch} again from {offer.source}"
         ) from None
 
@@ -73,19 +73,19 @@ def _bytes(array: NDArray[np.uint8]) -> Tensor:
 
 
 def _labelled_stl10() -> Any:
-    """torchvision's class without the file of images that have no labels, which it would read whole to check it."""
+    """Return torchvision's class without the file of unlabelled images, which it would read whole to check it."""
     whole = torchvision().datasets.STL10
     return type("STL10", (whole,), {"train_list": whole.train_list[:2]})
 
 
 def _download_stl10(folder: Path) -> None:
     _labelled_stl10()(folder, download=True)
-    # 2.8 of the 3.1 GB.
+    # Unused, and 2.8 of the 3.1 GB.
     (folder / "stl10_binary" / "unlabeled_X.bin").unlink(missing_ok=True)
 
 
 def _svhn(extra: bool) -> Offer[Path]:
-    """The files lie side by side in no folder of their own; in the cache they get one."""
+    """Return the offer of SVHN; its files have no folder of their own, and get one in the cache."""
     parts = ("train", "extra", "test") if extra else ("train", "test")
     files = tuple(f"{part}_32x32.mat" for part in parts)
 

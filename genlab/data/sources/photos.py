@@ -1,4 +1,4 @@
-"""Large photographs, a folder of them or scikit-learn's two, out of which crops are cut at any place."""
+"""Large photographs, a folder of them or scikit-learn's two, out of which training crops are cut at any place."""
 
 import os
 from pathlib import Path
@@ -8,21 +8,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genlab.data.dataset import Images
+from genlab.data.dataset import Dataset
 from genlab.data.files import cache
 from genlab.data.files.decode import Style, cells_of
 from genlab.data.files.first_pass import first_pass, found_channels, found_sizes
 from genlab.data.files.listing import Listing, shown
-from genlab.data.mosaic import grid_of
+from genlab.data.mosaic import Pictures, grid_of
 from genlab.data.sources.folder import (
     Channels,
-    Said,
     bad_files,
     check_parts,
     colour,
     family,
     files_in,
-    fingerprint,
     place_of,
     split_by,
     usable,
@@ -30,9 +28,9 @@ from genlab.data.sources.folder import (
 from genlab.registry import ConfigError
 
 SMALLEST, LARGEST, STEP = 16, 512, 8
-# Four for Pillow's pixel, and as many for its upright copy, which gives way to ours.
+# Four for a pixel of Pillow, and four for its upright copy.
 _BYTES_OF_A_PIXEL = 8
-# Each of scikit-learn's 640 x 427 photographs becomes regions of 213 x 213: three beside each other, in two rows.
+# Each of scikit-learn's 640 x 427 photographs becomes six regions of 213 x 213, in two rows of three.
 _REGION, _VALIDATED, _TESTED = 213, 0, 1
 
 
@@ -46,31 +44,31 @@ def photos(
     validation: float,
     test: float,
     tolerate: float,
-) -> Images:
-    """All photographs below a folder, decoded whole and once; each falls into one split with all its crops."""
+) -> Dataset:
+    """Return all photographs below a folder, decoded whole and once; each is in one split with all its crops."""
     place = place_of(path)
     _check_size(size, LARGEST)
     check_parts(validation, test, tolerate)
     if shrink < 1:
-        raise ConfigError(f"shrink must be at least 1, and {shrink} is not; 1 leaves photographs as they are.")
+        raise ConfigError(f"shrink must be at least 1, which leaves photographs as they are, got {shrink}.")
     files = _distinct(place, files_in(place))
     stored = _decoded(place, files, size, shrink, channels, colour(background), tolerate)
     usable(place, files.names, stored, tolerate)
     sizes = torch.tensor(stored.notes["grids"])
     grid = grid_of(sizes)
     splits = _of_cells(split_by(stored.notes["places"], validation, test), sizes)
-    return Images(
+    return Pictures.of_images(
         cache.mapped(stored.file, len(grid), stored.notes["channels"], size, size),
         splits,
-        fingerprint=fingerprint(f"{stored.notes['contents']} {sizes.tolist()}", splits, Said(None, (), {})),
+        contents=stored.notes["contents"],
         file=stored.file,
         bad_files=bad_files(stored),
         grid=grid,
     )
 
 
-def photos_mini(*, size: int) -> Images:
-    """Crops of scikit-learn's two photographs, of whose six regions each four are trained on."""
+def photos_mini(*, size: int) -> Dataset:
+    """Return crops of scikit-learn's two photographs; four of the six regions of each are for training."""
     from sklearn.datasets import load_sample_images
 
     _check_size(size, _REGION)
@@ -81,13 +79,13 @@ def photos_mini(*, size: int) -> Images:
     chosen = {"train": ~(held_out["validation"] | held_out["test"]), **held_out}
     sizes = torch.tensor([rows.shape[:2] for rows in cells])
     splits = _of_cells({name: where.nonzero().flatten() for name, where in chosen.items()}, sizes)
-    return Images(torch.cat([rows.flatten(0, 1) for rows in cells]), splits, grid=grid_of(sizes))
+    return Pictures.of_images(torch.cat([rows.flatten(0, 1) for rows in cells]), splits, grid=grid_of(sizes))
 
 
 def _check_size(size: int, most: int) -> None:
     if size % STEP or not SMALLEST <= size <= most:
         most -= most % STEP
-        raise ConfigError(f"size must be a multiple of {STEP} between {SMALLEST} and {most}, and {size} is not.")
+        raise ConfigError(f"size must be a multiple of {STEP} between {SMALLEST} and {most}, got {size}.")
 
 
 def _regions(picture: Image.Image) -> list[Image.Image]:
@@ -96,13 +94,13 @@ def _regions(picture: Image.Image) -> list[Image.Image]:
 
 
 def _distinct(place: Path, files: Listing) -> Listing:
-    """Each file once, by however many links it is there: the same photograph again would only weigh more."""
+    """Return each file once, whatever the number of links to it, so that no photograph counts twice."""
     names: dict[object, str] = {}
     for name in files.names:
         try:
             state = os.stat(place / name)
             names.setdefault((state.st_dev, state.st_ino), name)
-        except OSError:  # It is found bad when it is opened.
+        except OSError:  # A missing file is found bad when it is opened.
             names[name] = name
     return Listing(list(names.values()), files.version)
 
@@ -116,9 +114,9 @@ def _decoded(
     background: tuple[int, int, int],
     tolerate: float,
 ) -> cache.Stored:
-    """The cells of all photographs: those in the cache, where neither the files nor the settings have changed."""
-    ours = family(place, size, "cells", shrink, channels, background)
-    if found := cache.known(ours, files.version):
+    """Return the cells of all photographs, from the cache if neither files nor settings have changed."""
+    name = family(place, size, "cells", shrink, channels, background)
+    if found := cache.known(name, files.version):
         return found
     sizes = found_sizes(place, files.names)
     smaller = [(width // shrink, height // shrink) for width, height in sizes]
@@ -130,22 +128,22 @@ def _decoded(
         return first_pass(place, files.names, Style(size, "cells", depth, background, shrink), tolerate, file, costs)
 
     cells = sum((width // size) * (height // size) for width, height in smaller)
-    return cache.once(ours, files.version, cells * depth * size * size, make)
+    return cache.once(name, files.version, cells * depth * size * size, make)
 
 
 def _check_largest(place: Path, sizes: list[tuple[int, int]], size: int) -> None:
-    """Where no photograph is large enough, the size is wrong and not the photographs."""
+    """Raise a ConfigError if no photograph is large enough: then the size is wrong, not the photographs."""
     width, height = max(sizes, key=min)
     if 0 < min(width, height) < size:
         fitting = min(width, height) // STEP * STEP
-        mend = f"Set data.size={fitting} or less." if fitting >= SMALLEST else f"The smallest is {SMALLEST}."
+        advice = f"Set data.size={fitting} or lower." if fitting >= SMALLEST else f"The smallest size is {SMALLEST}."
         raise ConfigError(
             f"No photograph in {shown(str(place))} is as large as a crop of {size} x {size}; "
-            f"the largest is {width} x {height}. {mend}"
+            f"the largest is {width} x {height}. {advice}"
         )
 
 
 def _of_cells(splits: dict[str, Tensor], sizes: Tensor) -> dict[str, Tensor]:
-    """The cells of each split, where the splits are of whole pictures of these rows and columns."""
+    """Return the cells of each split; `splits` name whole pictures, which have `sizes` rows and columns of cells."""
     owner = torch.arange(len(sizes)).repeat_interleave(sizes.prod(1))
     return {name: torch.isin(owner, chosen).nonzero().flatten() for name, chosen in splits.items()}

@@ -1,1 +1,1 @@
-"""Images that the program draws itself, with the truth about each of them kept beside it."""
+"""Images that the program draws itself, with all factors of each image as attributes."""

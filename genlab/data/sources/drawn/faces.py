@@ -1,11 +1,11 @@
-"""Cartoon faces whose attributes are independent of each other, and each to be seen whatever the others are."""
+"""Cartoon faces with attributes that are independent of each other, each visible whatever the others are."""
 
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Images
+from genlab.data.dataset import Dataset
 from genlab.data.sources.drawn.canvas import Painting, Plane, bar, box, circle, ellipse, in_chunks
-from genlab.data.sources.drawn.factors import Choice, Factors, Number, check_size, draw_factors, split
+from genlab.data.sources.drawn.factors import Choice, Factors, Number, check_size, columns_of, draw_factors, split
 
 NO_OR_YES = ("no", "yes")
 
@@ -33,17 +33,17 @@ WHITE = (255, 255, 255)
 LINE = 0.05
 
 
-def faces(*, count: int, size: int, seed: int, validation: int, test: int) -> Images:
-    """Faces in colour; their labels say whether they smile, so that a model that needs labels has some."""
+def faces(*, count: int, size: int, seed: int, validation: int, test: int) -> Dataset:
+    """Return faces in colour; the label is the smile, so that models that need labels can train on them."""
     check_size(size)
     splits = split(count, validation, test)
     factors = draw_factors(FACTORS, count, seed, "faces")
-    attributes = {name: kind.attribute(factors[name]) for name, kind in FACTORS.items()}
-    return Images(draw(factors, size), splits, factors["smile"], ("no smile", "smile"), attributes)
+    attributes = columns_of(FACTORS, factors)
+    return Dataset.of_images(draw(factors, size), splits, factors["smile"], ("no smile", "smile"), attributes)
 
 
 def draw(factors: dict[str, Tensor], size: int) -> Tensor:
-    """The images, N x 3 x H x W of bytes, that the factors describe."""
+    """Draw the images that the factors describe, N x 3 x H x W of bytes."""
     return in_chunks(lambda part: _draw(part, size), factors, size)
 
 

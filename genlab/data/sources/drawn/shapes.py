@@ -1,25 +1,27 @@
-"""Squares, ellipses and hearts: one on each image, as in dSprites (Matthey et al. 2017), anti-aliased."""
+"""Anti-aliased squares, ellipses and hearts, one in each image, as in dSprites (Matthey et al. 2017)."""
 
 import math
 
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Images
+from genlab.data.dataset import Dataset
 from genlab.data.sources.drawn.canvas import Plane, box, circle, ellipse, in_chunks
-from genlab.data.sources.drawn.factors import Choice, Factors, Number, check_size, draw_factors, split
+from genlab.data.sources.drawn.factors import Choice, Factors, Number, check_size, columns_of, draw_factors, split
 
 REACH = 0.44
-"""How far the largest shape reaches from its middle, where 1 is half of the image."""
+"""Distance that the largest shape reaches from its middle, where 1 is half of the image."""
 
 ROOM = 0.45
-"""How far from the edges every middle stays, in the same units: no shape is ever cut off, whatever its angle."""
+"""Smallest distance of a middle from the edges, in the same units: no shape is cut off, whatever its angle."""
+
+SHAPES = ("square", "ellipse", "heart")
 
 FACTORS: Factors = {
-    "shape": Choice(("square", "ellipse", "heart")),
+    "shape": Choice(SHAPES),
     "size": Number(0.5, 1.0),
     "angle": Number(0.0, 360.0),
-    # Of the middle: 0 is the left or upper edge of the image and 1 the other.
+    # Position of the middle: 0 is the left or upper edge of the image, 1 the right or lower one.
     "x": Number(ROOM / 2, 1 - ROOM / 2),
     "y": Number(ROOM / 2, 1 - ROOM / 2),
 }
@@ -34,18 +36,17 @@ PALETTE = {
 }
 
 
-def shapes(*, count: int, size: int, colour: bool, seed: int, validation: int, test: int) -> Images:
-    """White shapes on black or, in colour, shapes of six colours; the labels are the shapes."""
+def shapes(*, count: int, size: int, colour: bool, seed: int, validation: int, test: int) -> Dataset:
+    """Return white shapes on black or, in colour, shapes of six colours; the label is the shape."""
     check_size(size)
     splits = split(count, validation, test)
-    kinds = FACTORS | ({"colour": Choice(tuple(PALETTE))} if colour else {})
-    factors = draw_factors(kinds, count, seed, "shapes")
-    attributes = {name: kind.attribute(factors[name]) for name, kind in kinds.items()}
-    return Images(draw(factors, size), splits, factors["shape"], attributes["shape"].choices, attributes)
+    varied = FACTORS | ({"colour": Choice(tuple(PALETTE))} if colour else {})
+    factors = draw_factors(varied, count, seed, "shapes")
+    return Dataset.of_images(draw(factors, size), splits, factors["shape"], SHAPES, columns_of(varied, factors))
 
 
 def draw(factors: dict[str, Tensor], size: int) -> Tensor:
-    """The images that the factors describe: grey, or in colour where `colour` is among them."""
+    """Draw the images that the factors describe: grey, or in colour if `colour` is among the factors."""
     return in_chunks(lambda part: _draw(part, size), factors, size)
 
 
@@ -56,8 +57,8 @@ def _draw(factors: dict[str, Tensor], size: int) -> Tensor:
 
 def _coverage(factors: dict[str, Tensor], size: int) -> Tensor:
     coverage = torch.empty(len(factors["shape"]), size, size)
-    for kind, distance in enumerate((_square, _ellipse, _heart)):
-        rows = (factors["shape"] == kind).nonzero().flatten()
+    for number, distance in enumerate((_square, _ellipse, _heart)):
+        rows = (factors["shape"] == number).nonzero().flatten()
         large, angle, x, y = (factors[name][rows].view(-1, 1, 1) for name in ("size", "angle", "x", "y"))
         plane = Plane.of(size, len(rows)).at(2 * x - 1, 2 * y - 1).turned(angle).scaled(large * REACH)
         coverage[rows] = plane.coverage(distance(plane))
@@ -73,8 +74,8 @@ def _ellipse(plane: Plane) -> Tensor:
 
 
 def _heart(plane: Plane) -> Tensor:
-    """A square on its corner, with half a disc on each of its upper sides."""
-    # Of this size and in this place, the smallest circle around it is the one around the other shapes.
+    """Return the distance from a heart: a square on its corner, with half a disc on each of its upper sides."""
+    # With this size and place, the smallest circle around the heart is the one around the other shapes.
     side, low = 0.56, 0.207
     lobes = plane.at(0, low).mirrored()
     corner = Plane((lobes.x + lobes.y) * math.sqrt(0.5), (lobes.x - lobes.y) * math.sqrt(0.5), plane.unit)

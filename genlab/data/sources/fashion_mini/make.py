@@ -1,4 +1,4 @@
-"""Makes this folder's files from the full Fashion-MNIST: python -m genlab.data.sources.fashion_mini.make FOLDER."""
+"""A script that makes the files of this folder: python -m genlab.data.sources.fashion_mini.make FULL_SET."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ PER_CLASS = {"train": 1000, "t10k": 200}
 
 
 def make(source: Path, target: Path) -> None:
-    """Keep the first images of each class, in the order in which they stand."""
+    """Keep the first images of each class, in their order."""
     files = idx.find(source, "FashionMNIST", "FashionMNIST/raw")
     for part, count in PER_CLASS.items():
         names = [name for name in idx.PARTS if name.startswith(part)]

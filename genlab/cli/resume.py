@@ -1,0 +1,25 @@
+"""`genlab resume`: continue a run."""
+
+from typing import Annotated
+
+import typer
+
+from genlab.cli import options
+
+_BUDGET = "trainer.epochs or trainer.steps (the new total, default: as before), or device."
+
+
+def resume(
+    name: options.RunName,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", help=_BUDGET)] = None,
+    trust: options.Trusted = False,
+) -> None:
+    """Continue a stopped run, or train a finished one for longer."""
+    from genlab.runs.run import find
+
+    run = find(name)
+    from genlab.cli.tables import console
+    from genlab.cli.train import finish
+    from genlab.runs import lifecycle
+
+    finish(*lifecycle.resume(run, overrides or [], console(), options.trust(trust)))

@@ -1,0 +1,67 @@
+"""`genlab train`: train one model, or with -m every combination of settings."""
+
+import shlex
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genlab.cli import options
+
+if TYPE_CHECKING:
+    from genlab.runs.run import Run
+    from genlab.training.trainer import Outcome
+
+
+def train(
+    context: typer.Context,
+    overrides: options.Overrides = None,
+    multirun: Annotated[
+        bool, typer.Option("--multirun", "-m", help="Train every combination, such as model=ae,vae seed=1,2.")
+    ] = False,
+    plugin: options.Plugins = None,
+    config_dir: options.Folders = None,
+    trust: options.Trusted = False,
+    cfg: Annotated[options.Shown | None, typer.Option(help="Print the composed config and do not train.")] = None,
+    help_: Annotated[bool, typer.Option("--help", "-h", help="Show this text, the groups and the settings.")] = False,
+) -> None:
+    """Train a model: genlab train model=vae trainer.epochs=5"""
+    from genlab.config import compose
+
+    given = overrides or []
+    files, folders = options.plugins_and_folders(plugin, config_dir)
+    if help_:
+        from genlab.config.help import explain
+
+        print(context.get_help(), *explain(given, folders), sep="\n")
+    elif multirun and cfg:
+        raise typer.BadParameter("--cfg prints one config; leave out -m.")
+    elif multirun:
+        from genlab.cli.sweep import sweep
+
+        sweep(given, folders, files, options.trust(trust))
+    elif cfg:
+        print(compose.as_yaml(compose.compose(given, folders, files).plain), end="")
+    else:
+        # Composed before torch is imported, so that a mistake is reported at once.
+        config = compose.compose(given, folders, files)
+        from genlab.cli.tables import console
+        from genlab.runs import lifecycle
+
+        finish(*lifecycle.train(config, console(), options.trust(trust)))
+
+
+def finish(run: "Run", outcome: "Outcome | None") -> None:
+    """Print the result and what to type next; exit as the signal asks if the run was stopped."""
+    from genlab.cli.tables import outcome_table, terminal
+
+    if outcome is None:
+        return
+    folder = shlex.quote(str(run.path))
+    if outcome.state == "finished":
+        terminal().print(outcome_table(run))
+        more = f"genlab resume {folder} trainer.steps={outcome.step * 2}"
+        commands = ["genlab board", f"genlab evaluate {folder}", more, "genlab list runs"]
+        print(f"The run is in {run.path}; look at its images/. Next:", *commands, sep="\n  ")
+    else:
+        print(f"Stopped at step {outcome.step:,} and saved. Continue with:\n  genlab resume {folder}")
+        raise typer.Exit(128 + (outcome.signal or 0))

@@ -1,0 +1,137 @@
+"""The typed form of a config, and how two configs differ; plain values in, dataclasses out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from genlab.registry import ConfigError, check, unknown
+from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
+
+Plain = dict[str, Any]
+"""Settings as dictionaries, lists, texts, numbers, booleans and null."""
+TOP = ("model", "data", "trainer", "seed", "device", "run", "start", "plugins")
+"""The keys at the top of a config."""
+LOADING = tuple(field.name for field in fields(LoadingSettings))
+"""The settings of `data` that belong to no source but apply to all of them."""
+PARTS = ("network", "features")
+"""The parts of a model's settings that are recipes of their own."""
+BESIDE_MODEL = ("optimizers", "best", "batch_size")
+"""The settings of `model` that belong to training; no model class takes them."""
+RESUMABLE = ("trainer.epochs", "trainer.steps", "device")
+"""The settings that can change when a run is resumed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The settings of a run."""
+
+    model: Plain
+    data: Plain
+    loading: LoadingSettings
+    trainer: TrainerSettings
+    optimizers: dict[str, PlayerSettings]
+    """The optimizer settings of each player."""
+    best: str | None
+    seed: int
+    device: str
+    run: str | None
+    start: str | None
+    plugins: list[str] = field(default_factory=list)
+    plain: Plain = field(repr=False)
+    """All settings as they were composed; a run keeps them in config.yaml."""
+
+    @property
+    def name(self) -> str:
+        """The names of the model and of the data, such as vae-fashion-mini."""
+        return f"{self.model['name']}-{self.data['name']}"
+
+
+def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
+    """Convert plain settings to typed ones; raise a ConfigError for an unknown key or a wrong type."""
+    for key in plain:
+        if key not in TOP:
+            raise unknown("setting", key, TOP[:-1])
+    for key in ("model", "data", "trainer"):
+        settings_of(key, plain.get(key))
+    model = dict(plain["model"])
+    optimizers = settings_of("model.optimizers", model.pop("optimizers", {}))
+    best = model.pop("best", None)
+    data = dict(plain["data"])
+    loading = {name: data.pop(name) for name in LOADING if name in data}
+    files = plain.get("plugins", list(plugins))
+    free = {key: plain[key] for key in plain if key in ("seed", "device", "run", "start")}
+    typed = check("genlab", _top, {"start": None, **free, "best": best, "plugins": files})
+    return Config(
+        model=model,
+        data=data,
+        loading=_typed("data", LoadingSettings, loading),
+        trainer=_typed("trainer", TrainerSettings, plain["trainer"]),
+        optimizers={
+            name: _typed(f"model.optimizers.{name}", PlayerSettings, settings) for name, settings in optimizers.items()
+        },
+        plain={**plain, "plugins": files},
+        **typed,
+    )
+
+
+def _top(*, seed: int, device: str, run: str | None, start: str | None, best: str | None, plugins: list[str]) -> None:
+    """Declare the types of the settings that belong to no part."""
+
+
+def settings_of(label: str, value: Any) -> Mapping[str, Any]:
+    """Return the value if it is a mapping; raise a ConfigError otherwise."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{label} must be settings, got {value!r}.")
+    return value
+
+
+def _typed(label: str, kind: Callable[..., Any], settings: Any) -> Any:
+    typed = check(label, kind, settings_of(label, settings))
+    try:
+        return kind(**typed)
+    except ConfigError as error:
+        raise ConfigError(f"{label}: {error}") from None
+
+
+def changed(config: Config, overrides: Sequence[str]) -> Config:
+    """Return the config of a run with another number of epochs or steps, or with another device."""
+    import yaml
+
+    values = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if key not in RESUMABLE:
+            can = f"{', '.join(RESUMABLE[:-1])} and {RESUMABLE[-1]}"
+            raise ConfigError(f"Cannot change {key} when resuming; only {can} can change.")
+        if not equals:
+            raise ConfigError(f"Cannot read the argument {override!r}. Write {key}=VALUE.")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            values[key] = value
+    values = one_budget(values)
+    trainer = {key.removeprefix("trainer."): value for key, value in values.items() if key.startswith("trainer.")}
+    plain = {**config.plain, "trainer": {**config.plain["trainer"], **trainer}}
+    if "device" in values:
+        plain["device"] = values["device"]
+    return replace(read(plain), run=config.run)
+
+
+def one_budget(values: Mapping[str, Any]) -> Plain:
+    """Set trainer.epochs to null if only trainer.steps is given, and the other way round."""
+    other = {"trainer.steps": "trainer.epochs", "trainer.epochs": "trainer.steps"}
+    return {**{other[key]: None for key in values if key in other}, **values}
+
+
+def differences(ours: Plain, theirs: Plain) -> list[str]:
+    """Return the dotted keys whose values differ, sorted."""
+    mine, other = flatten(ours), flatten(theirs)
+    return [key for key in sorted(set(mine) | set(other)) if mine.get(key) != other.get(key)]
+
+
+def flatten(plain: Mapping[str, Any], prefix: str = "") -> Plain:
+    """Convert nested settings to dotted keys: `{"a": {"b": 1}}` becomes `{"a.b": 1}`."""
+    flat: Plain = {}
+    for key, value in plain.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,108 @@
+"""The Python API: train runs, load them and list them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from genlab.config import compose, plugins
+from genlab.config.trust import Trust
+from genlab.lab.run import Checkpoint, Run
+from genlab.runs import lifecycle
+from genlab.runs import run as folders
+from genlab.training.console import Console
+
+
+def load(
+    name: str | Path = "latest", *, checkpoint: Checkpoint = "last", device: str = "auto", trust: bool = False
+) -> Run:
+    """Open a trained run.
+
+    `name` is `latest`, the folder of a run, or a model and its data, such as `vae-fashion-mini`, for the newest of
+    these. `checkpoint` is `last` or `best`. `device` is auto, cpu, cuda, cuda:1 or mps. The plugins of a run are Python
+    code: those that you have not trained with yourself run only with `trust=True`.
+
+    ```python
+    run = genlab.load("latest")
+    images = run.sample(64, seed=0)
+    ```
+    """
+    run = Run(folders.find(str(name)).path, checkpoint=checkpoint, device=device, trust=trust)
+    # Opened at once, so that a mistake is reported here and not later.
+    _ = run.model
+    return run
+
+
+def train(
+    model: str | None = None,
+    *,
+    data: str | Path | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    run: str | Path | None = None,
+    device: str | None = None,
+    plugin: str | Path | Sequence[str | Path] = (),
+    quiet: bool = False,
+    trust: bool = False,
+    **settings: Any,
+) -> Run:
+    """Train a model and return the run.
+
+    The defaults are those of `genlab train`. `data` is the name of a data set, or a folder with images. `run` is the
+    folder of the run. `plugin` is a file with models or data of your own. Other settings have the names of the command
+    line.
+
+    If the folder `run` already holds this run, it is continued; if it is finished, it is only opened. If you interrupt
+    the training, the run is saved.
+
+    ```python
+    run = genlab.train("vae", data="fashion-mini", epochs=3)
+    run = genlab.train("vae", data="photos/", **{"model.beta": 4, "model/network": "conv", "data.size": 32})
+    ```
+    """
+    files = [str(file) for file in ([plugin] if isinstance(plugin, str | Path) else plugin)]
+    configs = [folder for file in files for folder in plugins.config_folder(file)]
+    named = {"seed": seed, "run": run, "device": device, "trainer.epochs": epochs, "trainer.steps": steps}
+    chosen = {key: value for key, value in named.items() if value is not None}
+    overrides = [
+        *([] if model is None else [f"model={model}"]),
+        *([] if data is None else _data(str(data), configs)),
+        *(f"{key}={_written(value)}" for key, value in (chosen | settings).items()),
+    ]
+    config = compose.compose(overrides, configs, files)
+    folder, _ = lifecycle.train(config, _console(quiet), Trust(trust))
+    return Run(folder.path, device=config.device, trust=trust)
+
+
+def runs(folder: str | Path = folders.OUTPUTS) -> list[Run]:
+    """Return all runs below a folder (default: outputs/), oldest first; a model is opened when it is first used.
+
+    ```python
+    losses = {run.name: run.metrics["validation"]["loss"] for run in genlab.runs()}
+    ```
+    """
+    return [Run(found.path) for found in folders.runs(Path(folder)) if found.format == folders.FORMAT]
+
+
+def _data(data: str, configs: list[Path]) -> list[str]:
+    """Return the overrides for a data set's name or, if there is none of that name, for a folder."""
+    if data not in compose.choices("data", configs) and Path(data).expanduser().is_dir():
+        return ["data=folder", f"data.path={data}"]
+    return [f"data={data}"]
+
+
+def _written(value: Any) -> str:
+    """Write a value as the command line has it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{','.join(_written(each) for each in value)}]"
+    return str(value)
+
+
+def _console(quiet: bool) -> Console:
+    from rich.console import Console as Terminal
+
+    return Console() if quiet else Console(Terminal())

@@ -1,0 +1,65 @@
+"""Monitors that read the lines of a journal and warn of a training that has gone wrong."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Line = Mapping[str, Any]
+
+_ALIKE, _CERTAIN = 0.2, 0.99
+_LINES, _STEPS = 3, 1000
+"""The number of lines, and the steps from the first to the last of them, for which a value must be bad."""
+
+COLLAPSED = (
+    "Mode collapse: generated samples differ less than a fifth as much as real items do, and they do not grow apart; "
+    "try model.r1=1 or model.penalty=10, both with model.discriminator_normalization=layer, "
+    "or another model.optimizers.generator.lr."
+)
+DISCRIMINATOR_WON = (
+    "The discriminator has won: it recognises more than 99% of the real and of the generated items, so the generator "
+    "learns little; try a lower model.optimizers.discriminator.lr, or model.instance_noise=0.1 or "
+    "model.augment=[translation] if the model has these settings."
+)
+
+
+def warning(lines: Sequence[Line]) -> str | None:
+    """Return one sentence about what has gone wrong and what to try, or None."""
+    if collapsed(lines):
+        return COLLAPSED
+    return DISCRIMINATOR_WON if discriminator_won(lines) else None
+
+
+def collapsed(lines: Sequence[Line]) -> bool:
+    """Return True if samples have been alike for long and do not grow apart; at the start they always are alike."""
+    found = [line["diversity"] for line in _lasting(lines, "validation", _samples_are_alike)]
+    return bool(found) and found[-1] <= 1.05 * found[0]
+
+
+def discriminator_won(lines: Sequence[Line]) -> bool:
+    """Return True if the discriminator has been right about nearly all items for long.
+
+    Only training counts. In validation, batch normalisation uses its running statistics instead of those of the
+    batch, so a discriminator is less accurate there. Wasserstein models log `distance` and no accuracies.
+    """
+    return bool(_lasting(lines, "train", _discriminator_is_certain))
+
+
+def _samples_are_alike(line: Line) -> bool:
+    return _value(line, "diversity", otherwise=1.0) < _ALIKE
+
+
+def _discriminator_is_certain(line: Line) -> bool:
+    accuracies = (_value(line, f"discriminator/{items}_accuracy", otherwise=0.0) for items in ("real", "generated"))
+    return min(accuracies) > _CERTAIN
+
+
+def _value(line: Line, name: str, otherwise: float) -> float:
+    value = line.get(name)
+    return value if isinstance(value, float) else otherwise
+
+
+def _lasting(lines: Sequence[Line], split: str, bad: Callable[[Line], bool]) -> list[Line]:
+    """Return the newest lines of a split that are all bad, if there are enough of them over enough steps."""
+    chosen = [line for line in lines if line["split"] == split]
+    since = next((place for place in range(len(chosen), 0, -1) if not bad(chosen[place - 1])), 0)
+    found = chosen[since:]
+    return found if len(found) >= _LINES and found[-1]["step"] - found[0]["step"] >= _STEPS else []

@@ -1,0 +1,118 @@
+"""Previews of a model: exhibits that follow from its abilities and the kind of its data."""
+
+import torch
+from torch import Tensor
+
+from genlab.contract import (
+    Batch,
+    Decodes,
+    Encodes,
+    Model,
+    Reconstructs,
+    Restores,
+    Samples,
+    Upscales,
+    conditions,
+    home,
+)
+from genlab.kinds import Exhibit, Kinds, Points, Row
+from genlab.kinds.resampling import enlarged
+from genlab.randomness import reseed
+
+_COLUMNS, _ROWS, _MOST_CLASSES, _STEPS = 8, 8, 16, 8
+_CLOUD = 4096
+"""Samples whose density is drawn for points."""
+
+
+def preview_count(kinds: Kinds) -> int:
+    """Return the number of items that `previews` takes: few to look at, or a cloud of points."""
+    return 1024 if isinstance(kinds["x"], Points) else _COLUMNS
+
+
+def previews(model: Model, kinds: Kinds, batch: Batch, seed: int = 0) -> dict[str, Exhibit]:
+    """Return an exhibit for each ability of a model, of these items and of noise that the seed fixes."""
+    rows = _clouds(model, batch, seed) if isinstance(kinds["x"], Points) else _items(model, batch, seed)
+    return {name: kinds["x"].exhibit(found) for name, found in rows.items()}
+
+
+def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Return (1 - a) start + a end for a from 0 to 1, along a new second dimension."""
+    weights = torch.linspace(0, 1, steps, device=start.device).view(1, steps, *[1] * (start.dim() - 1))
+    return (1 - weights) * start.unsqueeze(1) + weights * end.unsqueeze(1)
+
+
+def _clouds(model: Model, batch: Batch, seed: int) -> dict[str, list[Row]]:
+    """Return the points of the data beside those that the model makes."""
+    data, rows = Row("data", batch["x"]), {}
+    if isinstance(model, Reconstructs):
+        rows["reconstructions"] = [data, Row("reconstruction", model.reconstruct(batch))]
+    if isinstance(model, Samples):
+        _reseed(model, seed)
+        rows["samples"] = [data, Row("generated", model.sample(_CLOUD))]
+    return rows
+
+
+def _items(model: Model, batch: Batch, seed: int) -> dict[str, list[Row]]:
+    rows = {}
+    if isinstance(model, Reconstructs):
+        rows["reconstructions"] = _reconstructions(model, batch, seed)
+    if isinstance(model, Samples):
+        rows["samples"] = _samples(model, seed)
+    if isinstance(model, Encodes) and isinstance(model, Decodes) and len(batch["x"]) > 1:
+        rows["interpolations"] = _interpolations(model, batch)
+    if isinstance(model, Upscales) and isinstance(model, Restores):
+        rows["enlargements"] = _enlargements(model, batch, seed)
+    return rows
+
+
+def _reconstructions(model: Model, batch: Batch, seed: int) -> list[Row]:
+    """Return the items above their reconstructions, and noisy items between them if the model removes noise."""
+    assert isinstance(model, Reconstructs)
+    if isinstance(model, Restores):
+        _reseed(model, seed)
+        noisy, clean = model.damage(batch)
+        if not torch.equal(noisy, clean):
+            restored = model.reconstruct(batch | {"x": noisy})
+            return [Row("clean", clean), Row("noisy", noisy), Row("reconstruction", restored)]
+    return [Row("data", batch["x"]), Row("reconstruction", model.reconstruct(batch))]
+
+
+def _samples(model: Model, seed: int) -> list[Row]:
+    """Return rows of samples; a conditional model has a row for each class, with the same noise in each column."""
+    assert isinstance(model, Samples)
+    for column, classes in conditions(model).items():
+        rows = []
+        for number, name in enumerate(classes.names[:_MOST_CLASSES]):
+            _reseed(model, seed)
+            condition = {column: torch.full((_COLUMNS,), number, device=home(model))}
+            rows.append(Row(name, model.sample(_COLUMNS, condition)))
+        return rows
+    _reseed(model, seed)
+    return [Row("", items) for items in model.sample(_ROWS * _COLUMNS).chunk(_ROWS)]
+
+
+def _interpolations(model: Model, batch: Batch) -> list[Row]:
+    """Return paths from the items of the first half to those of the second, through the codes between them."""
+    assert isinstance(model, Encodes)
+    assert isinstance(model, Decodes)
+    count = len(batch["x"]) // 2
+    start, end = model.encode({name: values[: 2 * count] for name, values in batch.items()}).chunk(2)
+    codes = interpolate(start, end, _STEPS).flatten(0, 1)
+    # The path keeps the condition of its first item.
+    condition = {name: batch[name][:count].repeat_interleave(_STEPS, 0) for name in conditions(model)}
+    return [Row("", items) for items in model.decode(codes, condition or None).chunk(count)]
+
+
+def _enlargements(model: Model, batch: Batch, seed: int) -> list[Row]:
+    """Return small images enlarged by the bicubic filter, by the model, and the originals."""
+    assert isinstance(model, Upscales)
+    assert isinstance(model, Restores)
+    _reseed(model, seed)
+    small, original = model.damage(batch)
+    bicubic = Row("bicubic", enlarged(small, model.scale))
+    return [bicubic, Row("upscaled", model.upscale(small)), Row("original", original)]
+
+
+def _reseed(model: Model, seed: int) -> None:
+    """Fix the noise that is drawn next, so that an exhibit is the same whatever is shown beside it."""
+    reseed(home(model), seed, "pictures")

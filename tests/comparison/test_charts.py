@@ -1,0 +1,106 @@
+"""The pictures of metrics and effects in a comparison."""
+
+import itertools
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from genlab.comparison import chart, effects
+from genlab.comparison.compare import undrawn
+from tests.fixtures.comparisons import MEASURED, comparison, together, without_effect
+from tests.fixtures.runs_made_up import evaluate, make_run
+
+
+def test_every_metric_has_a_panel_with_a_point_for_every_run(sweep: Path) -> None:
+    found = comparison(sweep)
+    drawn = chart.metrics(found)
+    assert drawn
+    assert [panel.get_title().split("\n")[0] for panel in drawn.axes] == found.metrics
+    for panel in drawn.axes:
+        assert len(panel.containers) == 8
+    assert [label.get_text() for label in drawn.axes[0].get_yticklabels()] == [row.label for row in found.rows]
+    assert found.rows[0].label == "beta 1, lr 0.001, seed 0"
+
+
+def test_a_picture_of_many_runs_holds_the_most_common_metrics_and_the_rest_is_named(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "first")
+    for number in range(27):
+        run = Path(shutil.copytree(first, tmp_path / "many" / f"{number:02} of {'long' * 10}"))
+        evaluate(run, {f"PSNR-{name:02}": (number, None, None) for name in range(40) if number <= 2 * name})
+    found = comparison(tmp_path / "many")
+    drawn = chart.metrics(found)
+    assert drawn
+    height, width = (drawn.get_size_inches() * drawn.dpi)[::-1]
+    # Labels of two lines, in the size that few runs get, would be twice as tall.
+    assert height < 3500
+    assert [panel.get_title().split("\n")[0] for panel in drawn.axes] == [f"PSNR-{name:02}" for name in range(13, 37)]
+    (sentence,) = undrawn(found)
+    assert sentence.startswith("metrics.png leaves out ")
+    assert sentence.endswith("PSNR-10, PSNR-11 and 6 more.")
+
+
+def test_a_metric_of_a_single_run_is_drawn_only_if_no_other_run_is_compared(pair: list[Path]) -> None:
+    evaluate(pair[0], MEASURED | {"SSIM": (0.5, None, None)})
+    assert "SSIM" in chart.panelled(comparison(pair[0]))
+    found = comparison(*pair)
+    assert chart.panelled(found) == [name for name in found.metrics if name != "SSIM"]
+    (sentence,) = undrawn(found)
+    assert sentence.endswith(": SSIM.")
+
+
+def test_labels_do_not_overlap_for_many_runs_with_long_names(tmp_path: Path) -> None:
+    first, runs = make_run(tmp_path / "first"), list[Path]()
+    for number in range(30):
+        runs.append(Path(shutil.copytree(first, tmp_path / f"{number:02}{' long' * 20}")))
+        text = (first / "config.yaml").read_text()
+        (runs[-1] / "config.yaml").write_text(text.replace("    - 400\n", "    - 128\n" * 20 + f"    - {number}\n"))
+    drawn = chart.metrics(comparison(*runs))
+    assert drawn
+    renderer = drawn.canvas.get_renderer()  # type: ignore[attr-defined]
+    boxes = [label.get_window_extent(renderer) for label in drawn.axes[0].get_yticklabels()]
+    assert all(above.y0 >= below.y1 for above, below in itertools.pairwise(boxes))
+    assert min(box.x0 for box in boxes) >= 0
+
+
+def test_every_swept_setting_and_part_has_a_panel_with_the_means_over_the_other_settings(sweep: Path) -> None:
+    drawn = effects.effects(comparison(sweep))
+    assert drawn
+    panels = {(panel.get_xlabel(), panel.get_title().split("\n")[0]): panel for panel in drawn.axes}
+    settings = ("model.optimizers.model.lr", "model.beta")
+    assert set(panels) == set(itertools.product(settings, ("FD-classifier", "negative_elbo")))
+    line = panels["model.beta", "FD-classifier"].lines[-1]
+    assert np.allclose(line.get_xydata(), [[1, 10.5], [4, 40.5]])
+    line = panels["model.optimizers.model.lr", "FD-classifier"].lines[-1]
+    assert np.allclose(line.get_ydata(), 25.5)
+
+
+def test_values_of_very_different_size_get_a_logarithmic_axis(tmp_path: Path) -> None:
+    found = comparison(*(make_run(tmp_path / f"{beta}", f"model.beta={beta}") for beta in (0.01, 1, 4)))
+    drawn = effects.effects(found)
+    assert drawn
+    assert [panel.get_xscale() for panel in drawn.axes] == ["log"]
+
+
+def test_an_effect_needs_three_runs_and_settings_that_change_together_share_a_panel(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / f"{n}", *together(n), f"seed={n}", *without_effect(n)) for n in (1, 2, 3)]
+    assert effects.effects(comparison(*runs[:2])) is None
+    drawn = effects.effects(comparison(*runs))
+    assert drawn
+    assert [panel.get_xlabel().split() for panel in drawn.axes] == [
+        ["model.latent_dim", "with", "model.beta,", "model.optimizers.model.lr"]
+    ]
+    # Runs that repeat the settings give means.
+    again = [make_run(tmp_path / f"again {n}", *together(n), f"seed={n + 9}") for n in (1, 2)]
+    drawn = effects.effects(comparison(*runs[:2], *again))
+    assert drawn
+    assert len(drawn.axes) == 1
+    # Settings of logging and validation have no effect.
+    idle = (make_run(tmp_path / f"idle {n}", *without_effect(n)) for n in (1, 2, 3))
+    assert effects.effects(comparison(*idle)) is None
+
+
+def test_no_effect_is_drawn_if_only_seeds_differ_or_no_metric_compares(pair: list[Path]) -> None:
+    assert effects.effects(comparison(*pair)) is None
+    other = make_run(pair[0].parent / "other", "data=digits", fingerprint="f" * 16, modelled="f" * 16)
+    assert effects.effects(comparison(pair[0], other)) is None
