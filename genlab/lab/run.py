@@ -65,7 +65,7 @@ class Run:
     run.reconstruct("photos/")
     ```
 
-    Inputs are files, folders, patterns such as "photos/*.jpg", PIL images, arrays, tensors, or lists of these. Files
+    Inputs are files, folders, patterns such as `photos/*.jpg`, PIL images, arrays, tensors, or lists of these. Files
     and PIL images are converted to the run's size and to grey or RGB: the middle is cut out and resized. Arrays and
     tensors must have the right size. They hold uint8 in 0..255 or floats in 0..1, with channels first or last.
     """
@@ -163,6 +163,7 @@ class Run:
         model = self.model
         if not isinstance(model, Samples):
             raise self._cannot("sample")
+        count, seed = _whole("count", count), _whole("seed", seed)
         if count < 1:
             raise ConfigError(f"count must be at least 1, got {count}.")
         condition, draws = self._condition(label, count), generator(seed, "sample")
@@ -287,6 +288,13 @@ class Run:
 
     def _cannot(self, ability: str) -> ConfigError:
         return cannot(self._folder, ability, self.abilities)
+
+
+def _whole(name: str, value: object) -> int:
+    """Return an argument that must be an integer, of Python or of numpy."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ConfigError(f"{name} must be an integer, got {value!r}.")
+    return int(value)
 
 
 @torch.no_grad()
