@@ -56,7 +56,8 @@ _ITEMS = 256
 class Run:
     """A trained run. `genlab.load`, `genlab.train` and `genlab.runs` return it.
 
-    All results are float tensors on the CPU; `.numpy()` turns them into arrays. Images are N x C x H x W in [0, 1].
+    All results are tensors on the CPU; `.numpy()` turns them into arrays. Images are floats, N x C x H x W in [0, 1].
+    Token sequences are int64; `run.kinds["x"].decode` turns them into texts.
     Everything is computed in batches without gradients, and is the same in every call.
 
     ```python
@@ -299,7 +300,9 @@ def _whole(name: str, value: object) -> int:
 
 @torch.no_grad()
 def _in_parts(function: Callable[[Tensor], Tensor], places: Tensor) -> Tensor:
-    return torch.cat([function(part).float().cpu() for part in torch.split(places, _ITEMS)])
+    found = torch.cat([function(part).cpu() for part in torch.split(places, _ITEMS)])
+    # Symbols of token sequences stay integers, so that their kind can decode them.
+    return found.float() if found.is_floating_point() else found
 
 
 @torch.no_grad()
