@@ -216,7 +216,7 @@ class Bench:
 
 
 def checked(ability: str, result: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return what a model made, as float32 unless it is integers; raise a ConfigError unless it has this shape and is finite."""
+    """Return what a model made, numbers as float32; raise a ConfigError unless it has this shape and is finite."""
     if tuple(result.shape) != shape:
         found, wanted = (" x ".join(map(str, size)) or "a single number" for size in (result.shape, shape))
         raise ConfigError(f"{ability} must return {wanted}, got {found}.")

@@ -319,7 +319,7 @@ def _labels(label: Label, classes: Classes, count: int) -> Tensor:
     """Return the number of a class for each item."""
     if isinstance(label, Tensor | np.ndarray):
         label = label.tolist()
-    if isinstance(label, int | str | np.integer):
+    if not isinstance(label, Sequence) or isinstance(label, str):
         return torch.full((count,), _number(label, classes))
     given = torch.tensor([_number(each, classes) for each in label], dtype=torch.int64)
     if len(given) != count:

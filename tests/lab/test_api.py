@@ -259,6 +259,7 @@ def test_names_of_classes_are_found_in_upper_and_lower_case() -> None:
         (10, "A class must be a number from 0 to 9 or a name, got 10."),
         (-1, "A class must be a number from 0 to 9 or a name, got -1."),
         (True, "A class must be a number from 0 to 9 or a name, got True."),
+        (1.0, "A class must be a number from 0 to 9 or a name, got 1.0."),
         ([0.5, 1.0], "A class must be a number from 0 to 9 or a name, got 0.5."),
         ("seven", "Unknown class 'seven'. Available: 0, 1, 2"),
         ([1, 2, 3], "label must be one class or 2 classes, got 3."),
