@@ -54,6 +54,9 @@ default_role = "code"
 
 # Only our own names must resolve: the inventories of other packages lie on the network.
 nitpick_ignore_regex = [(r"py:.*", r"(?!genlab\.).*")]
+# An annotation that Python cannot evaluate, because of imports for type checkers only, stays a bare name such as `Run`,
+# and several modules have a class of that name.
+suppress_warnings = ["ref.python"]
 copybutton_exclude = ".linenos, .gp, .go"
 
 
@@ -81,6 +84,19 @@ def _needs_no_page(app: Any, domain: Any, node: nodes.Element) -> bool | None:
     return True if private or isinstance(getattr(sys.modules.get(module), name, None), TypeVar) else None
 
 
+def _fences(app: Any, what: str, name: str, subject: Any, options: Any, lines: list[str]) -> None:
+    """Turn the fenced examples of a docstring, which editors show as code, into those of reStructuredText."""
+    converted, inside = list[str](), False
+    for line in lines:
+        if line.startswith("```"):
+            inside = not inside
+            converted += [f".. code-block:: {line.removeprefix('```')}", ""] if inside else [""]
+        else:
+            converted.append(f"    {line}".rstrip() if inside else line)
+    lines[:] = converted
+
+
 def setup(app: Any) -> None:
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     app.connect("warn-missing-reference", _needs_no_page)
+    app.connect("autodoc-process-docstring", _fences)

@@ -23,16 +23,18 @@ def sweep(overrides: list[str], folders: list[Path], files: list[str], trust: Tr
     rest = [_with_folders(override) for override in overrides if override not in named]
     print(f"The runs of this sweep are in {folder}. To continue it, repeat the command with run={folder}")
     try:
-        compose.sweep(rest, folder, partial(_job, trust=trust), folders, files)
+        # Taken here: Hydra gets other arguments in sys.argv while it sweeps.
+        job = partial(_job, trust=trust, command=lifecycle.command_line(sys.argv[1:]))
+        compose.sweep(rest, folder, job, folders, files)
     finally:
         terminal().print(runs_table(runs(folder)))
     print("The sweep is done. Measure its runs, compare them, or open their curves and the HParams tab:")
     print(*(f"  genlab {command} {shlex.quote(str(folder))}" for command in ("evaluate", "compare", "board")), sep="\n")
 
 
-def _job(config: Config, folder: Path, trust: Trust) -> float | None:
+def _job(config: Config, folder: Path, trust: Trust, command: str) -> float | None:
     """Train one run; return its best validation metric, which a searching sweeper lowers."""
-    run, outcome = lifecycle.train(dataclasses.replace(config, run=str(folder)), console(), trust)
+    run, outcome = lifecycle.train(dataclasses.replace(config, run=str(folder)), console(), trust, command)
     if outcome and outcome.signal is not None:
         print(
             f"Stopped at step {outcome.step:,} and saved. To continue, repeat the command with run=FOLDER of the sweep."

@@ -61,7 +61,9 @@ def finish(run: "Run", outcome: "Outcome | None") -> None:
         terminal().print(outcome_table(run))
         more = f"genlab resume {folder} trainer.steps={outcome.step * 2}"
         commands = ["genlab board", f"genlab evaluate {folder}", more, "genlab list runs"]
-        print(f"The run is in {run.path}; look at its images/. Next:", *commands, sep="\n  ")
+        previews = [f"{name}/" for name in ("images", "texts", "sounds") if (run.path / name).is_dir()]
+        look = f"; look at its {' and '.join(previews)}" if previews else ""
+        print(f"The run is in {run.path}{look}. Next:", *commands, sep="\n  ")
     else:
         print(f"Stopped at step {outcome.step:,} and saved. Continue with:\n  genlab resume {folder}")
         raise typer.Exit(128 + (outcome.signal or 0))

@@ -234,11 +234,16 @@ def _readable(override: str) -> str:
         OverridesParser.create().parse_override(override)
     except HydraException:
         key, _, value = override.partition("=")
-        # Between quotes a backslash stands for itself, unless a quote follows.
-        escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
-        escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
-        return f"{key}='{escaped}'"
+        return f"{key}={quoted(value)}"
     return override
+
+
+def quoted(value: str) -> str:
+    """Quote a text for an argument, so that Hydra reads no number, list or choice in it."""
+    # Between quotes a backslash stands for itself, unless a quote follows.
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+    return f"'{escaped}'"
 
 
 def _search(folders: Sequence[Path]) -> str:

@@ -216,10 +216,11 @@ class Bench:
 
 
 def checked(ability: str, result: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return what a model made as floats; raise a ConfigError unless it has this shape and is finite."""
+    """Return what a model made, numbers as float32; raise a ConfigError unless it has this shape and is finite."""
     if tuple(result.shape) != shape:
         found, wanted = (" x ".join(map(str, size)) or "a single number" for size in (result.shape, shape))
         raise ConfigError(f"{ability} must return {wanted}, got {found}.")
     if not bool(result.isfinite().all()):
         raise ConfigError(f"{ability} must return finite numbers.")
-    return result.float()
+    # Symbols of token sequences stay integers: that is what extractors get of real ones.
+    return result.float() if result.is_floating_point() else result

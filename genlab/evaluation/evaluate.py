@@ -40,7 +40,9 @@ def evaluate(
 
     `place` is the folder of the data if it has moved.
     """
-    check(settings)
+    # The features may come from a plugin of a run. Then they are known only after that run was opened.
+    if not any((run.path / "plugins").is_dir() for run in runs):
+        check(settings)
     if device.type == "cpu":
         keep_freed_memory()
     evaluator = _Evaluator(settings, device, place, console, trust)
@@ -78,6 +80,7 @@ class _Evaluator:
         """Return the record of a run."""
         settings = _moved(self.place, config.load(run.path / "config.yaml"))
         newest, chosen = open_run.open_both(run, self.trust)
+        check(self.settings)
         last, best = self._subject(newest), self._subject(chosen) if chosen else None
         key = json.dumps(settings.data, default=str)
         if key not in self.benches:

@@ -10,7 +10,7 @@ import torch
 from genlab.data.dataset import Dataset
 from genlab.extractors import classifier, coordinates, inception, lite0, pixels, random, rotation, vgg19
 from genlab.extractors.weights import ALTERNATIVES, INSTEAD
-from genlab.kinds import Points, fit
+from genlab.kinds import Image, Points, fit
 from genlab.networks.extractor import Extractor
 from genlab.registry import ConfigError, build, pick, schema
 from genlab.training.console import Console
@@ -45,6 +45,11 @@ def default_vector(dataset: Dataset) -> str:
     """Return the extractor for distribution metrics that fits the data best."""
     if isinstance(dataset.kind, Points):
         return "coordinates"
+    if not isinstance(dataset.kind, Image):
+        raise ConfigError(
+            f"No features of genlab take {dataset.kind.describe()}. Add an extractor to the plugin of the run, and "
+            "choose it with --features NAME."
+        )
     return "classifier" if classifier.classes_to_learn(dataset) > 1 else "random"
 
 

@@ -56,7 +56,8 @@ _ITEMS = 256
 class Run:
     """A trained run. `genlab.load`, `genlab.train` and `genlab.runs` return it.
 
-    All results are float tensors on the CPU; `.numpy()` turns them into arrays. Images are N x C x H x W in [0, 1].
+    All results are tensors on the CPU; `.numpy()` turns them into arrays. Images are floats, N x C x H x W in [0, 1].
+    Token sequences are int64; `run.kinds["x"].decode` turns them into texts.
     Everything is computed in batches without gradients, and is the same in every call.
 
     ```python
@@ -65,7 +66,7 @@ class Run:
     run.reconstruct("photos/")
     ```
 
-    Inputs are files, folders, patterns such as "photos/*.jpg", PIL images, arrays, tensors, or lists of these. Files
+    Inputs are files, folders, patterns such as `photos/*.jpg`, PIL images, arrays, tensors, or lists of these. Files
     and PIL images are converted to the run's size and to grey or RGB: the middle is cut out and resized. Arrays and
     tensors must have the right size. They hold uint8 in 0..255 or floats in 0..1, with channels first or last.
     """
@@ -163,6 +164,7 @@ class Run:
         model = self.model
         if not isinstance(model, Samples):
             raise self._cannot("sample")
+        count, seed = _whole("count", count), _whole("seed", seed)
         if count < 1:
             raise ConfigError(f"count must be at least 1, got {count}.")
         condition, draws = self._condition(label, count), generator(seed, "sample")
@@ -289,9 +291,18 @@ class Run:
         return cannot(self._folder, ability, self.abilities)
 
 
+def _whole(name: str, value: object) -> int:
+    """Return an argument that must be an integer, of Python or of numpy."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ConfigError(f"{name} must be an integer, got {value!r}.")
+    return int(value)
+
+
 @torch.no_grad()
 def _in_parts(function: Callable[[Tensor], Tensor], places: Tensor) -> Tensor:
-    return torch.cat([function(part).float().cpu() for part in torch.split(places, _ITEMS)])
+    found = torch.cat([function(part).cpu() for part in torch.split(places, _ITEMS)])
+    # Symbols of token sequences stay integers, so that their kind can decode them.
+    return found.float() if found.is_floating_point() else found
 
 
 @torch.no_grad()
@@ -308,7 +319,7 @@ def _labels(label: Label, classes: Classes, count: int) -> Tensor:
     """Return the number of a class for each item."""
     if isinstance(label, Tensor | np.ndarray):
         label = label.tolist()
-    if isinstance(label, int | str | np.integer):
+    if not isinstance(label, Sequence) or isinstance(label, str):
         return torch.full((count,), _number(label, classes))
     given = torch.tensor([_number(each, classes) for each in label], dtype=torch.int64)
     if len(given) != count:

@@ -4,6 +4,7 @@ import platform
 import shlex
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,13 @@ from genlab.training.trainer import Outcome, Trainer
 BAD_FILES = "bad_files.txt"
 
 
-def train(config: Config, console: Console, trust: Trust | None = None) -> tuple[Run, Outcome | None]:
-    """Train in the folder that the config names, or in a new one; the outcome is None if that run is finished."""
+def train(
+    config: Config, console: Console, trust: Trust | None = None, command: str | None = None
+) -> tuple[Run, Outcome | None]:
+    """Train in the folder that the config names, or in a new one; the outcome is None if that run is finished.
+
+    A new run records the command that repeats it (default: the command line of this process).
+    """
     trust = trust or Trust()
     folder = Path(config.run).expanduser() if config.run else None
     if folder and folders.exists(folder):
@@ -50,7 +56,7 @@ def train(config: Config, console: Console, trust: Trust | None = None) -> tuple
     with new.lock():
         if not folders.exists(new.path):
             with beginning.whole_or_undone():
-                _keep(new, config, dataset, trainer.model, start)
+                _keep(new, config, dataset, trainer.model, start, command or command_line(sys.argv[1:]))
                 return new, _fit(new, config, trainer, console, trust)
     return _repeat(new, config, console, trust)
 
@@ -108,7 +114,12 @@ def _continue(run: Run, config: Config, console: Console, trust: Trust, *, same:
         return run, _fit(run, config, trainer, console, trust)
 
 
-def _keep(run: Run, config: Config, dataset: Dataset, model: Model, start: Path | None) -> None:
+def command_line(arguments: Iterable[str]) -> str:
+    """Return a command of genlab as a shell reads it."""
+    return shlex.join(["genlab", *arguments])
+
+
+def _keep(run: Run, config: Config, dataset: Dataset, model: Model, start: Path | None, command: str) -> None:
     """Write into the folder what later commands need."""
     try:
         run.keep("config.yaml", compose.as_yaml(config.plain))
@@ -123,7 +134,7 @@ def _keep(run: Run, config: Config, dataset: Dataset, model: Model, start: Path 
             name=config.name,
             state="running",
             created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            command=shlex.join(["genlab", *sys.argv[1:]]),
+            command=command,
             columns={name: to_facts(kind) for name, kind in dataset.kinds.items() if name in MODELLED},
             fingerprint=dataset.fingerprint,
             modelled=dataset.modelled,

@@ -1,6 +1,8 @@
 """The Python API: three lines in a notebook train, load and use a run."""
 
 import importlib
+import json
+import shlex
 import subprocess
 import sys
 import threading
@@ -162,6 +164,43 @@ def test_arguments_mean_what_they_mean_on_the_command_line(tmp_path: Path, train
     assert torch.equal(theirs.sample(4), ours.sample(4))
 
 
+def test_a_run_records_the_command_that_trains_it_again(tmp_path: Path) -> None:
+    folder = tmp_path / "mine, it's"
+    settings: dict[str, Any] = {"trainer": "smoke", "trainer.batch_size": 16, "model.network.hidden": np.array([8])}
+    run = genlab.train("vae", data="digits", run=folder, quiet=True, settings=settings)
+    recorded = json.loads((folder / "run.json").read_text())["command"]
+    command = shlex.split(recorded)
+    assert command[:4] == ["genlab", "train", "model=vae", "data=digits"]
+    assert "model.network.hidden=[8]" in command
+    done = program(tmp_path, *command[1:])
+    assert done.returncode == 0, done.stderr
+    assert "is finished" in done.stdout
+    assert run.path == folder
+
+
+def test_every_run_of_a_sweep_records_the_command_of_the_sweep(tmp_path: Path) -> None:
+    arguments = ["train", "-m", "data=digits", "trainer=smoke", "trainer.batch_size=16", "model=ae,vae", "run=mine"]
+    assert program(tmp_path, *arguments).returncode == 0
+    found = {json.loads(file.read_text())["command"] for file in tmp_path.glob("mine/*/run.json")}
+    assert found == {shlex.join(["genlab", *arguments])}
+
+
+def test_a_folder_whose_name_is_a_number_or_a_list_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("2024", "a,b", "1e5"):
+        run = genlab.train("vae", data="digits", run=name, **SMALL, **NARROW)
+        assert (run.path, run.config["run"]) == (Path(name), name)
+
+
+def test_a_setting_that_is_given_twice_or_as_a_group_is_refused() -> None:
+    assert "trainer.steps is given twice." in refused(
+        lambda: genlab.train("vae", steps=2, settings={"trainer.steps": 3}, quiet=True)
+    )
+    assert "Write each setting by its full name, such as 'model.beta'" in refused(
+        lambda: genlab.train("vae", settings={"model": {"beta": 3}}, quiet=True)
+    )
+
+
 def test_a_run_trains_outside_the_main_thread(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"data": "digits", "run": tmp_path / "mine", **SMALL, "model.network.hidden": [8]}
     thread = threading.Thread(target=lambda: genlab.train("vae", **settings))
@@ -220,6 +259,7 @@ def test_names_of_classes_are_found_in_upper_and_lower_case() -> None:
         (10, "A class must be a number from 0 to 9 or a name, got 10."),
         (-1, "A class must be a number from 0 to 9 or a name, got -1."),
         (True, "A class must be a number from 0 to 9 or a name, got True."),
+        (1.0, "A class must be a number from 0 to 9 or a name, got 1.0."),
         ([0.5, 1.0], "A class must be a number from 0 to 9 or a name, got 0.5."),
         ("seven", "Unknown class 'seven'. Available: 0, 1, 2"),
         ([1, 2, 3], "label must be one class or 2 classes, got 3."),
@@ -232,6 +272,13 @@ def test_a_wrong_class_is_refused(cgan: genlab.Run, label: Any, sentence: str) -
 def test_a_model_that_is_not_told_labels_refuses_them(vae: genlab.Run) -> None:
     assert "vae-digits is not told labels. Leave out label=" in refused(lambda: vae.sample(2, label=1))
     assert refused(lambda: vae.sample(0)) == "count must be at least 1, got 0."
+
+
+@pytest.mark.parametrize("wrong", [2.5, "4", True, None])
+def test_a_number_of_samples_and_a_seed_are_integers(vae: genlab.Run, wrong: Any) -> None:
+    assert refused(lambda: vae.sample(wrong)) == f"count must be an integer, got {wrong!r}."
+    assert refused(lambda: vae.sample(2, seed=wrong)) == f"seed must be an integer, got {wrong!r}."
+    assert torch.equal(vae.sample(2, seed=3), vae.sample(2, seed=np.int64(3)))  # type: ignore[arg-type]
 
 
 def test_a_missing_ability_is_refused_with_those_that_are_there(cgan: genlab.Run, vae: genlab.Run) -> None:
