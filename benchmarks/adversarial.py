@@ -93,7 +93,7 @@ def classified(name: str, root: str) -> None:
     print(f"experiment={name}-fast, {seconds:.0f} s: entropy of the classes {entropy:.4f} of the maximum; ", end="")
     print(", ".join(f"{label} {share:.1%}" for label, share in zip(dataset.classes, shares.tolist(), strict=True)))
     if name == "cgan":
-        print(f"samples of the class that they were asked for: {float((found == wanted).float().mean()):.1%}")
+        print(f"samples of the requested class: {float((found == wanted).float().mean()):.1%}")
     print(f"the classifier's accuracy on the test images: {accuracy:.1%}; samples in {folder}/images", flush=True)
 
 

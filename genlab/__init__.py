@@ -37,7 +37,7 @@ _HOMES = {
 
 
 class _Runs(ModuleType):
-    """The package `genlab.runs`, which is also the function: importing a package sets its name here in any case."""
+    """Package `genlab.runs`, which is also the function: importing the package sets `genlab.runs`."""
 
     def __call__(self, *arguments: Any, **settings: Any) -> Any:
         """Return all runs below a folder; see genlab.lab.api.runs."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from genlab.kinds import Classes
 
 Batch = dict[str, Tensor]
-"""One entry for each column: `x` is what is modelled; `label` and `y` stand beside it if the data has them."""
+"""One entry for each column: `x` holds the modelled items; `label` and `y` stand beside it if the data has them."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ Player = nn.Module | Shared | tuple[nn.Module | Shared, ...]
 
 
 class Model(nn.Module):
-    """Base class of all models: says who plays, whose turn it is and what a turn's loss is."""
+    """Base class of all models: defines the players, the turns of a step and the loss of a turn."""
 
     def players(self) -> dict[str, Player]:
         """Return the players; every trainable weight belongs to at least one of them."""
@@ -64,7 +64,7 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def validate(self, batch: Batch) -> Result:
-        """Compute what is measured on held-out items; by default the training loss."""
+        """Compute the metrics of held-out items (default: the training loss)."""
         return self.loss(batch)
 
 
@@ -74,33 +74,33 @@ def modules_of(player: Player) -> Iterator[tuple[nn.Module, bool]]:
         yield (part.module, True) if isinstance(part, Shared) else (part, False)
 
 
-# Abilities. Commands and metrics ask a model what it can do, never for its name.
+# Abilities. Commands and metrics check the abilities of a model, never its name.
 
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """Can reconstruct items."""
+    """Ability to reconstruct items."""
 
     def reconstruct(self, batch: Batch) -> Tensor: ...
 
 
 @runtime_checkable
 class Encodes(Protocol):
-    """Can turn items into codes, N x D: the mean of each code, never a sample."""
+    """Ability to encode items as codes, N x D: the mean of each code, never a sample."""
 
     def encode(self, batch: Batch) -> Tensor: ...
 
 
 @runtime_checkable
 class Decodes(Protocol):
-    """Can turn codes into items, given a condition if the model is told one."""
+    """Ability to decode codes to items; a conditional model also takes the condition."""
 
     def decode(self, codes: Tensor, condition: Batch | None = None) -> Tensor: ...
 
 
 @runtime_checkable
 class Samples(Protocol):
-    """Can make new items; a conditional model draws the parts of the condition that are not given."""
+    """Ability to generate items; a conditional model draws the parts of the condition that are not given."""
 
     def sample(
         self, count: int, condition: Batch | None = None, generator: torch.Generator | None = None
@@ -109,14 +109,14 @@ class Samples(Protocol):
 
 @runtime_checkable
 class Scores(Protocol):
-    """Can score items, in nats each; higher is likelier."""
+    """Ability to score items, in nats each; higher is likelier."""
 
     def score(self, batch: Batch) -> Tensor: ...
 
 
 @runtime_checkable
 class Bounds(Scores, Protocol):
-    """Scores by codes with a standard normal prior and a diagonal normal posterior."""
+    """Ability to bound the likelihood, by codes with a standard normal prior and a diagonal normal posterior."""
 
     continuous: bool
     """True if the likelihood is a density, not a probability."""
@@ -132,7 +132,7 @@ class Bounds(Scores, Protocol):
 
 @runtime_checkable
 class Upscales(Protocol):
-    """Can upscale images of any size, `scale` times each way."""
+    """Ability to upscale images of any size, `scale` times each way."""
 
     scale: int
     reach: int
@@ -143,16 +143,16 @@ class Upscales(Protocol):
 
 @runtime_checkable
 class Restores(Protocol):
-    """Is trained to undo damage: to remove noise, or to restore resolution."""
+    """Ability to undo damage: to remove noise, or to restore resolution."""
 
     def damage(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return damaged inputs, and the clean targets that they were made from."""
+        """Return damaged inputs and their clean targets."""
         ...
 
 
 @runtime_checkable
 class Infers(Protocol):
-    """Can infer the condition of items for which it is unknown, without reading the true one."""
+    """Ability to infer the condition of items, without reading the true one."""
 
     def infer(self, batch: Batch) -> Batch: ...
 
@@ -169,9 +169,9 @@ ABILITIES: dict[str, type] = {
 
 
 def conditions(model: object) -> Mapping[str, Classes]:
-    """Return the columns that a model is told besides the item, such as `label`; empty if it is told none.
+    """Return the columns that a model takes as its condition, such as `label`; empty if it takes none.
 
-    A conditional model says so in an attribute `told`.
+    A conditional model has them in its attribute `told`.
     """
     told: Mapping[str, Classes] = getattr(model, "told", {})
     return told

@@ -12,9 +12,9 @@ from genlab.cli.errors import quietly, sentences
 
 
 class _Commands(TyperGroup):
-    """The group of all commands; errors of every command become sentences."""
+    """The group of all commands, which prints their errors as sentences."""
 
-    # Outside of this method typer has already turned Ctrl-C into an exit without a word.
+    # Outside of this method typer has already turned Ctrl-C into an exit without a message.
     def invoke(self, ctx: Any) -> Any:
         with sentences():
             return super().invoke(ctx)

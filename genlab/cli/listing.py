@@ -7,7 +7,7 @@ import typer
 from genlab.cli import options
 
 
-def list_(subject: Annotated[options.Subject, typer.Argument(help="What to list.", show_default=False)]) -> None:
+def list_(subject: Annotated[options.Subject, typer.Argument(help="The entries to list.", show_default=False)]) -> None:
     """List the models, data sets, networks, experiments or runs."""
     if subject is options.Subject.runs:
         from genlab.cli.tables import runs_table, terminal

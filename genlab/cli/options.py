@@ -115,9 +115,7 @@ DataName = Annotated[
 ]
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--plugin", metavar="FILE", help="A Python file of yours with MODELS, NETWORKS, SOURCES or EXTRACTORS."
-    ),
+    typer.Option("--plugin", metavar="FILE", help="Your own Python file with MODELS, NETWORKS, SOURCES or EXTRACTORS."),
 ]
 Trusted = Annotated[
     bool, typer.Option("--trust", help="Run the plugins of the runs, which are Python code, without asking.")
@@ -143,7 +141,7 @@ Compare = Annotated[
 ]
 Measure = Annotated[
     bool,
-    typer.Option("--measure", help="Shrink the pictures, upscale them again, and measure the difference."),
+    typer.Option("--measure", help="Downscale the pictures, upscale them again, and measure the difference."),
 ]
 FeaturesName = Annotated[
     str | None,

@@ -33,7 +33,7 @@ def sweep(overrides: list[str], folders: list[Path], files: list[str], trust: Tr
 
 
 def _job(config: Config, folder: Path, trust: Trust, command: str) -> float | None:
-    """Train one run; return its best validation metric, which a searching sweeper lowers."""
+    """Train one run; return its best validation metric, which a sweeper that searches minimises."""
     run, outcome = lifecycle.train(dataclasses.replace(config, run=str(folder)), console(), trust, command)
     if outcome and outcome.signal is not None:
         print(

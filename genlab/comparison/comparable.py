@@ -62,7 +62,7 @@ def _reason(difference: Difference) -> str:
     for aspect, values in difference.items():
         whose = "; ".join(f"{shown} for {_listed(runs)}" for shown, runs in values.items())
         parts.append(f"{_WORDS.get(aspect, f'the {aspect}')} ({whose})")
-    return f"What differs is {' and '.join(parts)}."
+    return f"The difference: {' and '.join(parts)}."
 
 
 def _listed(runs: Sequence[str], most: int = 3) -> str:

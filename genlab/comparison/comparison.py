@@ -21,11 +21,11 @@ class Row:
 
     run: Run
     name: str
-    """The end of its folder's path, as much as tells it from the other runs."""
+    """End of the folder's path, long enough to differ from the other runs."""
     label: str
     """The settings that differ, in words."""
     settings: dict[str, Any]
-    """Those of the differing settings that the run has."""
+    """The run's values of the settings that differ."""
     measured: Measured
     cost: dict[str, float | str]
 
@@ -45,11 +45,11 @@ class Comparison:
     costs: list[str]
     checkpoint: str
     notes: list[str]
-    """Cautions for the reader of the numbers."""
+    """Warnings about metrics that are easily misread."""
     mixed: frozenset[str]
     """The metrics that do not compare because the runs measured them in different ways."""
     objectives: list[str]
-    """The settings by which the runs' own losses differ in meaning."""
+    """The settings that change the meaning of the runs' own losses."""
 
     @property
     def doubtful(self) -> frozenset[str]:

@@ -9,13 +9,13 @@ Settings = Mapping[str, Any]
 
 _NEVER_SHOWN = ("run", "device", "plugins")
 _FIRST, _LAST = ("model", "data"), ("seed",)
-# These settings change what is logged, measured or kept during training, not what is learnt.
+# These settings change logs, measurements and files of a training, but not the trained weights.
 _WITHOUT_EFFECT = (
     *("model.best", "data.residence"),
     *(f"trainer.{name}" for name in ("evaluate", "validate_every", "checkpoint_every", "log_every", "keep")),
 )
 _NAMES = ("model.name", "data.name")
-# These settings of a model change how well it does, but not what its loss means.
+# These settings of a model change its results, but not the meaning of its loss.
 _SIZES = (
     *("model.name", "model.network", "model.optimizers.", "model.batch_size", "model.best"),
     *("model.latent_dim", "model.width", "model.blocks"),
@@ -39,21 +39,21 @@ def differing(runs: Sequence[RunSettings]) -> list[str]:
 
 
 def with_effect(keys: Sequence[str]) -> list[str]:
-    """Return the settings that may change what is learnt."""
+    """Return the settings that may change the trained weights."""
     return [key for key in keys if key not in _WITHOUT_EFFECT]
 
 
 def objective(settings: Settings) -> dict[str, str]:
-    """Return the settings that decide what a model's own loss means: its class, and the settings of its loss."""
+    """Return the settings that give a model's own loss its meaning: its class, and the settings of its loss."""
     found = {key: text(value) for key, value in settings.items() if key.startswith("model.")}
     chosen = {key: value for key, value in found.items() if not key.startswith(_SIZES)}
     return {"model.class": found["model.name"], **chosen} if "model.name" in found else chosen
 
 
 def objectives(runs: Sequence[RunSettings], keys: Sequence[str]) -> list[str]:
-    """Return the settings by which the runs' own losses differ in meaning, none if all losses mean the same.
+    """Return the settings that change the meaning of the runs' own losses; none if all losses mean the same.
 
-    Of `keys`, which are those that differ and were chosen, the fitting ones are named.
+    `keys` are the chosen settings that differ; only settings among them are returned.
     """
     known = [objective(run.settings) for run in runs if run.settings]
     names = dict.fromkeys(key for one in known for key in one)
@@ -72,7 +72,7 @@ def values(settings: Settings, keys: Sequence[str]) -> dict[str, Any]:
 def labels(rows: Sequence[Settings], names: Sequence[str], longest: int = 60) -> list[str]:
     """Describe each run by what differs, such as `vae, beta 4, seed 1`.
 
-    A run gets its name instead if the text is too long, and its name besides if another run has the same text.
+    A run gets its name instead if the text is too long. If another run has the same text, its name is added.
     """
     keys = list(dict.fromkeys(key for row in rows for key in row))
     keys = with_effect(keys) or keys
@@ -85,7 +85,7 @@ def labels(rows: Sequence[Settings], names: Sequence[str], longest: int = 60) ->
 
 
 def text(value: Any) -> str:
-    """Format a value as one types it."""
+    """Format a value as a user types it."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):

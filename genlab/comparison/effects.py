@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from genlab.comparison.panels import Axes, Chart
 
 _LEVEL = 6
-"""The most names of values that are tilted only slightly."""
+"""Largest number of values whose names are tilted only slightly."""
 _LEAST = 3
-"""The least number of runs for which an effect is drawn."""
+"""Smallest number of runs for which an effect is drawn."""
 
 
 def effects(comparison: Comparison) -> Chart | None:

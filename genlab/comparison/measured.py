@@ -20,9 +20,9 @@ COSTS: dict[str, Better | None] = {
 }
 """The costs of a run with their better direction, and the device."""
 RUNS = "{runs}"
-"""The place in a note for the names of the runs that it is about."""
+"""Placeholder in a note for the names of its runs."""
 DATA, MODELLED = "data", "modelled data"
-"""Two aspects of which one counts: that of all columns, or that of what is modelled, which labels do not change."""
+"""The fingerprint of all columns, and that of the modelled column; a metric is compared by one of the two."""
 
 # The parts of a protocol that may differ between comparable metrics.
 _INCIDENTAL = ("measured", "versions", "seconds", "device")
@@ -46,15 +46,15 @@ class Measured:
     aspects: dict[str, dict[str, Aspect]] = field(default_factory=dict)
     """For each metric, how it was measured."""
     labelled: set[str] = field(default_factory=set)
-    """The metrics that depend on columns besides what is modelled, such as labels."""
+    """The metrics that depend on further columns, such as labels."""
     parts: dict[str, str] = field(default_factory=dict)
     """For each metric of an evaluation, the part that it belongs to."""
     versions: dict[str, str] = field(default_factory=dict)
     checkpoint: str = "last"
-    """The checkpoint that these are metrics of: `last` or `best`."""
+    """The checkpoint that was measured: `last` or `best`."""
     step: int | None = None
     notes: list[str] = field(default_factory=list)
-    """Cautions, each a sentence with a place for the runs' names."""
+    """Warnings, each a sentence with a placeholder for the runs' names."""
 
 
 class _UnreadableError(Exception):
@@ -155,7 +155,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _aspects(data: Mapping[str, Any], part: Any) -> dict[str, Aspect]:
-    """Return all that two metrics must share to be comparable."""
+    """Return the aspects that two metrics must share to be comparable."""
     aspects = {
         aspect: Aspect(value, f"{data.get('name')}, fingerprint {value}") for aspect, value in _data(data).items()
     }
@@ -191,7 +191,7 @@ def _note_age(facts: Mapping[str, Any], found: Measured) -> None:
 
 
 def _add_own(facts: Mapping[str, Any], found: Measured) -> None:
-    """Add the metrics of the run's own training; of the best checkpoint only the metric that chose it is known."""
+    """Add the metrics of the run's own training; for the best checkpoint, only the metric that selected it is known."""
     best = facts.get("best")
     if found.checkpoint == "best" and not found.parts and not best:
         found.checkpoint = "last"
@@ -205,7 +205,7 @@ def _add_own(facts: Mapping[str, Any], found: Measured) -> None:
     for name, value in own.items():
         if _is_number(value):
             found.metrics[name], found.aspects[name] = Metric(float(value)), aspects
-            # The loss of a model that is told labels depends on them; a run that does not say counts as told.
+            # The loss of a conditional model depends on labels. A run without this fact counts as conditional.
             found.labelled |= {name} if facts.get("told", True) else set()
 
 

@@ -53,7 +53,7 @@ def drawn(rows: Sequence[Row], open_run: Callable[[Run], Opened]) -> tuple[list[
 
 
 def files(panels: Sequence[Panel]) -> dict[str, Callable[[BinaryIO], None]]:
-    """Return a function that writes each file: a PNG of the samples that can be seen, and a text of those read."""
+    """Return a function that writes each file: a PNG for pictures, a text file for texts."""
     tiles, texts = list[tuple[str, Image.Image]](), list[str]()
     for panel in panels:
         exhibit = _exhibit(panel, panels)

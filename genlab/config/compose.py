@@ -49,8 +49,8 @@ def compose(overrides: Sequence[str], folders: Sequence[Path] = (), plugins: Seq
         try:
             found = composed(prepared)
         except (HydraException, OmegaConfBaseException):
-            # Hydra refuses what no recipe lists. Either a suggestion is better than its message, or a class takes it.
-            _refuse(prepared, folders, composed)
+            # Hydra refuses a setting that no recipe lists. We suggest a listed one, or let the class accept it.
+            _refuse(prepared, composed)
             found = composed([_forced(override) for override in prepared])
         plain = _plain(*found)
     return read(plain, plugins)
@@ -129,7 +129,7 @@ def sweep(
     prepared = _prepared(overrides, folders)
     with _hydra(folders) as composed:
         parsed = OverridesParser.create().parse_overrides(prepared)
-        _refuse([_first(override) for override in parsed], folders, composed)
+        _refuse([_first(override) for override in parsed], composed)
     prepared = [_forced(override) for override in prepared]
     with _translated(folders):
         parsed = OverridesParser.create().parse_overrides(prepared)
@@ -159,7 +159,7 @@ def _folder_name(swept: Sequence[str]) -> str:
 
 
 def _prepared(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    """Rewrite arguments so that Hydra can read them; raise a ConfigError for one that cannot be meant."""
+    """Rewrite arguments so that Hydra can read them; raise a ConfigError for one that cannot be valid."""
     prepared = []
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -192,22 +192,18 @@ def _is_setting(override: str) -> bool:
 
 
 def _forced(override: str) -> str:
-    """Make Hydra accept a setting that no recipe lists; the class that does not take it says so, with a suggestion."""
+    """Make Hydra accept a setting that no recipe lists; the class later refuses an unknown one with a suggestion."""
     return f"++{override}" if _is_setting(override) else override
 
 
 def _first(override: Any) -> str:
-    """Return the first value of an override that is swept over, as an override."""
+    """Return an override with only the first of the swept values."""
     if override.is_discrete_sweep():
         return f"{override.key_or_group}={next(override.sweep_string_iterator())}"
     return str(override.input_line)
 
 
-def _refuse(
-    overrides: Sequence[str],
-    folders: Sequence[Path],
-    composed: Callable[[Sequence[str]], Composed],
-) -> None:
+def _refuse(overrides: Sequence[str], composed: Callable[[Sequence[str]], Composed]) -> None:
     """Raise a ConfigError with a suggestion for the first setting that is surely misplaced or mistyped."""
     chosen = [override for override in overrides if _group_of(override)]
     listed = _listed(_plain(*composed(chosen)))

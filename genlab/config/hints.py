@@ -67,7 +67,7 @@ def refuse_setting(key: str, value: str, listed: Iterable[str], groups: Iterable
         advice = did_you_mean(f"{other}={value}" for other in meant) or "`genlab train --help` lists all settings."
         return ConfigError(f"Unknown setting {key!r}. {advice}")
     if "." in section and section in sections:
-        # Beside settings of the same section only a word of an earlier version is surely wrong.
+        # The class may accept a setting of a listed section, so only a word of an earlier version is surely wrong.
         meant = [current(key)] if current(key) != key and current(key) in listed else []
     else:
         meant = keys_meant(key, listed)

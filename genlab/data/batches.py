@@ -123,7 +123,7 @@ class Table:
         """Return positions in the split in the order of an epoch."""
         if self._balanced is None:
             return shuffled(self.count, self.seed, epoch)
-        # Only what the batches of an epoch hold is dealt, so that no class loses items with what is left over.
+        # Items beyond the last full batch are not dealt: if they were, some classes would lose more than others.
         length = min(self.count, self.batches_per_epoch * self.batch_size)
         return self._balanced.positions(epoch * length, length)
 

@@ -1,4 +1,4 @@
-"""A data set: columns of items and of what is known of them, in three splits."""
+"""A data set: columns of items, labels and attributes, in three splits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 MODELLED = ("x", "y", "label")
-"""The columns that a model may ask for; all others are attributes, which evaluation reads."""
+"""The columns that a model may use; all others are attributes, which only evaluation reads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Dataset:
     """Columns of equal length, and the items of each split."""
 
     columns: dict[str, Column]
-    """`x` is what is modelled; `label`, `y` and attributes stand beside it."""
+    """`x` holds the modelled items; `label`, `y` and attributes stand beside it."""
     splits: dict[str, Tensor]
     """The indices of `train`, `validation` and `test`; they share none, and validation and test may be empty."""
     fingerprint: str = ""
@@ -100,7 +100,7 @@ class Dataset:
 
     @property
     def kind(self) -> Kind:
-        """The kind of what is modelled."""
+        """The kind of the modelled items."""
         return self.columns["x"].kind
 
     @property
@@ -116,12 +116,12 @@ class Dataset:
 
     @property
     def attributes(self) -> dict[str, Column]:
-        """The columns that no model asks for, only evaluation."""
+        """The columns that no model uses, only evaluation."""
         return {name: column for name, column in self.columns.items() if name not in MODELLED}
 
     @cached_property
     def modelled(self) -> str:
-        """16 hex digits that change with what is modelled and with the splits, but not with labels and attributes."""
+        """16 hex digits that change with the modelled items and the splits, but not with labels and attributes."""
         return self.digest("x", "y")
 
     def with_splits(self, splits: dict[str, Tensor]) -> Dataset:
@@ -160,7 +160,7 @@ def attribute(values: Tensor, choices: tuple[str, ...] = ()) -> Column:
 
 
 def split_off(count: int, part: int, what: str = "validation") -> tuple[Tensor, Tensor]:
-    """Divide `count` indices in two: what is left, and `part` of them that are set aside, always the same ones."""
+    """Return `count` indices in two parts: the remaining ones, and the `part` set aside, always the same ones."""
     if not 0 < part < count:
         raise ConfigError(f"{what} must be between 1 and {count - 1}, got {part}.")
     order = torch.randperm(count, generator=generator(0, f"split/{what}", count))

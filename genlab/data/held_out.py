@@ -1,4 +1,4 @@
-"""Items of a split that are looked at as they are: for metrics, previews and summaries, the same ones each time."""
+"""Items for metrics, previews and summaries: without augmentation, and the same ones each time."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -70,7 +70,7 @@ class Streamed:
         self._device, self._pinned = device, device.type == "cuda"
         copied = _in_file(columns) and not from_disk
         rows = {name: column.rows[chosen] if copied else column.rows for name, column in columns.items()}
-        # One number an item is little: such columns are on the device in any case.
+        # Columns with one number per item are small, so they are on the device in any case.
         self._resident = {name: rows[name].to(device) for name, column in columns.items() if _small(column)}
         self._streamed = {name: rows[name] for name in columns if name not in self._resident}
         self._files = {
@@ -97,7 +97,7 @@ class Streamed:
 
 
 class Ahead:
-    """Prepares the next batches in threads; a batch that was not foreseen is prepared when it is asked for."""
+    """Prepares the next batches in threads; any other batch is prepared when it is requested."""
 
     def __init__(self, make: Callable[[int], Batch]) -> None:
         self._make = make

@@ -1,4 +1,4 @@
-"""The bench: one data set on which any number of models are measured alike, and what they share."""
+"""The bench: one data set for measuring any number of models in the same way, and results that they share."""
 
 import math
 from collections.abc import Callable, Hashable, Iterator
@@ -22,7 +22,7 @@ from genlab.registry import ConfigError
 
 SPLIT = "test"
 SEARCHED = 1_000
-"""The most samples that are searched for among the training items."""
+"""Largest number of samples that are compared with all training items."""
 
 _BATCH = 500
 
@@ -59,7 +59,7 @@ class Coded:
 
 @dataclass(frozen=True)
 class Classified:
-    """Items as the classifier sees them, and the classes that they should have."""
+    """Features and class probabilities of items, and their true classes."""
 
     features: Tensor
     probabilities: Tensor
@@ -68,7 +68,7 @@ class Classified:
 
 @dataclass(eq=False)
 class Bench:
-    """One data set, a device and settings; what no model changes is computed once and kept."""
+    """One data set, a device and settings; results that do not depend on the model are computed only once."""
 
     dataset: Dataset
     device: torch.device
@@ -98,7 +98,7 @@ class Bench:
 
     @cached_property
     def classifier(self) -> Trained:
-        """The classifier that says of which class a sample is."""
+        """The classifier that assigns a class to each sample."""
         return self.train_classifier()
 
     @cached_property
@@ -182,7 +182,7 @@ class Bench:
         return (batch["x"] for batch in self.batches(doing, rows))
 
     def samples(self, model: Model, seed: int, count: int | None = None) -> Iterator[tuple[Tensor, Batch]]:
-        """Yield samples and the conditions that they were asked for, which occur as often as among real items."""
+        """Yield samples and their requested conditions, which are as frequent as among real items."""
         assert isinstance(model, Samples)
         count = self.count if count is None else count
         names = [name for name in conditions(model) if name in self.dataset.columns]
@@ -216,7 +216,7 @@ class Bench:
 
 
 def checked(ability: str, result: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return what a model made, numbers as float32; raise a ConfigError unless it has this shape and is finite."""
+    """Return the output of a model, numbers as float32; raise a ConfigError unless it has this shape and is finite."""
     if tuple(result.shape) != shape:
         found, wanted = (" x ".join(map(str, size)) or "a single number" for size in (result.shape, shape))
         raise ConfigError(f"{ability} must return {wanted}, got {found}.")

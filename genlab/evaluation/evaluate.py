@@ -36,7 +36,7 @@ def evaluate(
     tell: Tell,
     trust: Trust,
 ) -> None:
-    """Measure all runs; keep each record and hand it to `tell`; at the end name the runs that could not be measured.
+    """Measure all runs; keep each record and pass it to `tell`; at the end name the runs that could not be measured.
 
     `place` is the folder of the data if it has moved.
     """

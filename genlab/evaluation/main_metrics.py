@@ -1,4 +1,4 @@
-"""The few metrics of a record that say most about a model, chosen by what the model can do."""
+"""The few most important metrics of a record, chosen by the abilities of the model."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ _ORDER: tuple[tuple[str, ...], ...] = (
     ("distance",),
     ("MIG",),
 )
-"""Each line names one metric, or what stands for it if it was not measured."""
+"""Each line names one metric, and its substitutes if it was not measured."""
 _SUFFIXED = ("negative_bound", "FD", "precision", "recall", "KID", "distance")
 """Metrics whose name ends with the features, or with the number of samples."""
 

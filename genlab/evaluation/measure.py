@@ -1,4 +1,4 @@
-"""Measures the checkpoints of one run, part by part, and makes their record."""
+"""Measures the checkpoints of one run, part by part, and returns their record."""
 
 import time
 from importlib.metadata import version

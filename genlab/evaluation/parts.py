@@ -1,4 +1,4 @@
-"""The metrics of each part of an evaluation: a table of which metric needs which ability, kind and columns.
+"""The metrics of each part of an evaluation: a table of metrics and the ability, kind and columns that each needs.
 
 A part is a procedure that runs the model once and gives the result to all metrics of the part that fit. To add a
 metric, write a pure function in `genlab/metrics`, say in its BETTER which direction is better, and add one line to
@@ -41,7 +41,7 @@ DENOISED, PROBED, FACTORED, UPSCALED = 1_000, 10_000, 2_000, 100
 _PROBED_NUMBERS, _PROBED_LEAST = 2**24, 500
 
 ATTRIBUTES = "attributes"
-"""Stands in the columns of an entry for all attributes of the data."""
+"""Placeholder among the columns of an entry for all attributes of the data."""
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ class Entry(NamedTuple):
     ability: type
     kinds: tuple[type[Kind], ...]
     metric: Callable[..., Mapping[str, Any]]
-    """A function of what the part's procedure hands to its metrics; returns values by name."""
+    """A function of the results of the part's procedure; returns values by name."""
     columns: tuple[str, ...] = ()
     """The columns besides `x` that the metric reads; without them it is left out."""
 

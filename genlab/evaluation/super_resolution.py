@@ -1,4 +1,4 @@
-"""Measure how well a model upscales: held-out photographs are made small, upscaled and compared with themselves."""
+"""Measure how well a model upscales: held-out photographs are downscaled, upscaled and compared with the originals."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -54,7 +54,7 @@ def measure(
 
 
 def attempt(upscaler: TiledUpscaler, pixels: Pixels, advance: Callable[[], None] = lambda: None) -> Trial:
-    """Cut a photograph to a multiple of the scale, make it small as in training, and upscale it in both ways."""
+    """Cut a photograph to a multiple of the scale, downscale it as in training, and upscale it in both ways."""
     scale = upscaler.scale
     # A copy: arrays that Pillow lends are read-only, and torch warns about that.
     whole = pixels if isinstance(pixels, Tensor) else torch.from_numpy(np.array(pixels))

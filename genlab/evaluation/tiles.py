@@ -135,7 +135,7 @@ class TiledUpscaler:
 def tiles(width: int, height: int, reach: int, at_once: int = _AT_ONCE) -> list[Tile]:
     """Divide a picture into tiles of nearly equal size, which overlap their neighbours by `reach` pixels.
 
-    No tile sees more than `at_once` pixels. Of all such divisions this is the one with the fewest pixels in margins.
+    No tile sees more than `at_once` pixels. Among all such divisions, this one has the fewest pixels in margins.
     """
     # With a large reach tiles are larger, too: no margin is wider than half of the part that it surrounds.
     at_once = max(at_once, (4 * reach) ** 2)

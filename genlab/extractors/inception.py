@@ -23,7 +23,7 @@ OTHER_FILE = "pt_inception-2015-12-05-6726825d.pth"
 
 
 def prepared(images: Tensor) -> Tensor:
-    """Convert to bytes in colour; the network enlarges and scales them itself, as TensorFlow did."""
+    """Convert to bytes in colour; the network resizes and scales them itself, as TensorFlow did."""
     return colour(images).mul(255).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -35,7 +35,7 @@ class Inception(Extractor):
     """The last pooling of InceptionV3."""
 
     has_vectors = True
-    # The network enlarges each image to 299 x 299.
+    # The network resizes each image to 299 x 299.
     at_once = 32
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
@@ -60,15 +60,15 @@ def inception(*, weights: str | None = None, x: Image | None = None, console: Co
 
 
 def _network(weights: Mapping[str, Tensor]) -> Any:
-    # It imports torchvision, which must be made importable first if it was built for another torch.
+    # torch-fidelity imports torchvision, which must be made importable first if it was built for another torch.
     torchvision()
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    # It would run code from a file, so it gets the tensors that were read and checked here.
+    # torch-fidelity would run code from a file, so it gets the tensors that were read and checked here.
     clean = BytesIO()
     torch.save(dict(weights), clean)
     clean.seek(0)
-    # It draws first weights and throws them away; that must not move the caller's draws.
+    # torch-fidelity first draws random weights. This must not change the random numbers of the caller.
     with torch.random.fork_rng([]):
         return FeatureExtractorInceptionV3("inception", [LAYER], feature_extractor_weights_path=clean)
 

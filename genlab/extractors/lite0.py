@@ -28,7 +28,7 @@ STAGES = (
 )
 # The last block of each stride, from 2 to 32.
 ENDS = {0: 2, 2: 4, 4: 8, 10: 16, 15: 32}
-# Vectors come from strides 16 and 32. Enlarging small images takes seven times as long and tells sets apart less well.
+# Vectors come from strides 16 and 32. Upscaling small images takes seven times as long and separates sets less well.
 DEPTHS = tuple(ENDS)[-2:]
 
 

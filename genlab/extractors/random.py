@@ -15,7 +15,7 @@ KERNEL, POOLED = 3, 2
 
 
 class Random(Extractor):
-    """The same network for all images with so many channels; random networks, too, tell sets apart (Naeem et al. 2020).
+    """The same network for all images of these channels; random networks, too, separate sets (Naeem et al. 2020).
 
     Its vectors hold, for each stage, the means over the quarters of the image and the std over its positions.
     """

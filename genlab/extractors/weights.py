@@ -24,7 +24,7 @@ WAYS = {
 
 
 def ways_on(*first: str, without: str = "") -> str:
-    """Return what the user can do instead, one way a line."""
+    """Return the alternatives for the user, one per line."""
     ways = [*first, *(way for name, way in WAYS.items() if name != without)]
     return "\n".join([ALTERNATIVES, *(f"  {way}" for way in ways)])
 

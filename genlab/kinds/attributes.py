@@ -1,4 +1,4 @@
-"""Attributes: what is known of an item besides the item itself, a class or a number."""
+"""Attributes: a class or a number that describes an item."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def shifted(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
 
 
 def zoomed(images: Tensor, least: float, size: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Enlarge a part of each image to full size.
+    """Resize a part of each image to full size.
 
     The part has between `least` and all of each side. `size`, `down` and `right` are draws in [0, 1).
     """

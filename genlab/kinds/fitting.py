@@ -1,4 +1,4 @@
-"""Columns that a signature asks for, and the one sentence for data that does not fit it."""
+"""Columns that a signature requests, and the error message for data that does not fit it."""
 
 import types
 from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ def missing(label: str, column: str, data: str | None = None, advice: str = "") 
 
 
 def _accepted(annotation: Any) -> tuple[tuple[type[Kind], ...], bool]:
-    """The kinds in an annotation, and whether None is among its types."""
+    """Return the kinds in an annotation, and True if None is among its types."""
     union = get_origin(annotation) in (Union, types.UnionType)
     parts = get_args(annotation) if union else (annotation,)
     kinds = tuple(part for part in parts if isinstance(part, type) and issubclass(part, Kind))

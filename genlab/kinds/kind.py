@@ -1,4 +1,4 @@
-"""The base of all kinds: a kind says what one data item is and brings everything that depends on it."""
+"""The base of all kinds: a kind describes one data item and has all functions that depend on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 
 class Sound(NamedTuple):
-    """Samples in [-1, 1] and how many of them a second has."""
+    """Samples in [-1, 1], and their number per second."""
 
     samples: Tensor
     rate: int
@@ -33,7 +33,7 @@ class Sound(NamedTuple):
 
 @dataclass(frozen=True)
 class Exhibit:
-    """Items in a form that a person can look at, read or hear."""
+    """Items as a picture, a text or a sound."""
 
     picture: Picture | None = None
     text: str | None = None

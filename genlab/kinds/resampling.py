@@ -14,12 +14,12 @@ def bicubic(images: Tensor, height: int, width: int) -> Tensor:
 
 
 def shrunk(images: Tensor, scale: int) -> Tensor:
-    """Make images `scale` times smaller each way."""
+    """Downscale images by `scale` each way."""
     return bicubic(images, images.shape[2] // scale, images.shape[3] // scale)
 
 
 def enlarged(images: Tensor, scale: int) -> Tensor:
-    """Make images `scale` times larger each way: the baseline of every upscaling network."""
+    """Upscale images by `scale` each way: the baseline of every upscaling network."""
     return bicubic(images, images.shape[2] * scale, images.shape[3] * scale)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _GAP, _LINE, _SIZE = 2, 15, 12
 _SMALLEST = 56
-"""Smaller images are enlarged by a whole number until their longer side is about this many pixels."""
+"""Smaller images are upscaled by a whole number until their longer side is about this many pixels."""
 _INK = (30, 30, 30)
 
 
@@ -52,7 +52,7 @@ def beside(pictures: Sequence[Picture]) -> Picture:
 
 
 def _strip(images: Tensor) -> Picture:
-    """One row of images; small ones keep the edges of their pixels."""
+    """Return one row of images; small ones keep the edges of their pixels."""
     from PIL import Image
 
     _, channels, height, width = images.shape

@@ -1,4 +1,4 @@
-"""Turn what a user has at hand (files, pictures, arrays, tensors, texts) into items of a kind."""
+"""Convert the inputs of a user (files, pictures, arrays, tensors, texts) to items of a kind."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def _tensor(array: NDArray[Any]) -> Tensor:
 
 
 def _arranged(kind: Image, array: Tensor, height: int | None, width: int | None) -> Tensor:
-    """Bring an array to N x C x H x W. If channels may come first or last, they come first."""
+    """Bring an array to N x C x H x W. If both layouts fit, channels come first."""
     channels = kind.channels
     layouts: list[tuple[tuple[int | None, ...], Callable[[Tensor], Tensor]]] = [
         ((channels, height, width), lambda image: image[None]),

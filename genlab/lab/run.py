@@ -104,7 +104,7 @@ class Run:
 
     @property
     def kinds(self) -> dict[str, Kind]:
-        """The kind of each column: `x` is what is modelled; `label` and others are there if the data has them."""
+        """The kind of each column: `x` holds the modelled items; `label` and others are there if the data has them."""
         return self._folder.kinds
 
     @property
@@ -153,7 +153,7 @@ class Run:
     def sample(self, count: int = 16, *, label: Label | None = None, seed: int = 0) -> Tensor:
         """Generate items.
 
-        `label` is a class, or a class for each item, of a model that is told the class. Without it the classes are
+        For a conditional model, `label` is a class, or a class for each item. Without it the classes are
         drawn at random, too. The same seed gives the same items; fewer items are the first ones of more.
 
         ```python
@@ -178,7 +178,7 @@ class Run:
     def reconstruct(self, inputs: Inputs, *, label: Label | None = None) -> Tensor:
         """Reconstruct items.
 
-        `label` is the class of each item, of a model that is told the class. Without it the model infers the class.
+        For a conditional model, `label` is the class of each item. Without it the model infers the class.
         """
         model = self.model
         if not isinstance(model, Reconstructs):
@@ -215,7 +215,7 @@ class Run:
             raise ConfigError(f"Codes of this run must be N x {size or 'D'}, got shape {tuple(rows.shape)}.")
         condition = self._condition(label, len(rows))
         if not condition and conditions(model):
-            raise ConfigError(f"{self.name} is told the class of each item: pass label=.")
+            raise ConfigError(f"{self.name} is conditional and needs the class of each item: pass label=.")
 
         def decode(places: Tensor) -> Tensor:
             part = {name: values[places].to(home(model)) for name, values in condition.items()}
@@ -267,7 +267,7 @@ class Run:
         if told.keys() <= batch.keys():
             return batch
         if not isinstance(self.model, Infers):
-            raise ConfigError(f"{self.name} is told the class of each item: pass label=.")
+            raise ConfigError(f"{self.name} is conditional and needs the class of each item: pass label=.")
         return {**self.model.infer(batch), **batch}
 
     def _condition(self, label: Label | None, count: int) -> Batch:
@@ -276,7 +276,7 @@ class Run:
             return {}
         classes = conditions(self.model).get("label")
         if classes is None:
-            raise ConfigError(f"{self.name} is not told labels. Leave out label=, or train a conditional model.")
+            raise ConfigError(f"{self.name} is not conditional. Leave out label=, or train a conditional model.")
         return {"label": _labels(label, classes, count)}
 
     def _fitting(self) -> Fitting:

@@ -57,7 +57,7 @@ def _unable(run: Run, abilities: list[str]) -> ConfigError:
 
 @dataclass(frozen=True)
 class Work:
-    """The settings of one command: the model, the folder of the results, and what is written besides."""
+    """The settings of one command: the model, the folder of the results, and the extra files."""
 
     upscaler: TiledUpscaler
     out: Path
@@ -73,14 +73,14 @@ class Work:
         return caption(self.upscaler.scale)
 
     def sources(self, given: list[Path], measure: bool) -> list[Source]:
-        """Return the pictures that are meant; if results are written, their folder must not overlap the pictures."""
+        """Return the named pictures; if results are written, their folder must not overlap the pictures."""
         if not self.compare and measure:
             return sources(given)
         refuse_unwritable(self.out)
         return sources(given, self.out)
 
     def large(self, wanted: list[Source]) -> bool:
-        """Return whether any result is so large that saving memory is better than saving time."""
+        """Return True if any result is so large that saving memory is better than saving time."""
         with quiet_pillow():
             # Opening a named pipe would wait for a writer.
             areas = [math.prod(size_of(source.path)) for source in wanted if source.path.is_file()]
@@ -95,7 +95,7 @@ class Work:
         return bad
 
     def measure(self, wanted: list[Source], extractor: Extractor | None) -> tuple[list[Row], dict[Source, str]]:
-        """Make each picture small, upscale it and compare it with the original; return rows, and failures as above."""
+        """Downscale each picture, upscale it and compare it with the original; return rows, and failures as above."""
         rows = list[Row]()
         with _going_through(self.upscaler, wanted, shrink=self.upscaler.scale) as (todo, bad, advance):
             for source in todo:

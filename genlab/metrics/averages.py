@@ -13,7 +13,7 @@ class Averages:
     """Running means in double precision, which do not wait for the device."""
 
     def __init__(self, skip_infinite: Collection[str] = ()) -> None:
-        """Leave infinite values out of the metrics that `skip_infinite` names, whatever follows a hyphen in the name.
+        """Leave infinite values out of the metrics in `skip_infinite`, with any suffix after a hyphen.
 
         The PSNR of two equal images is infinite, and one such image would make the mean infinite.
         """

@@ -130,8 +130,8 @@ def kernel_distance(first: Cloud, second: Cloud) -> float:
 def precision_recall(real: Cloud, generated: Cloud) -> dict[str, float]:
     """Return the share of generated vectors inside the real set, and of real vectors inside the generated set.
 
-    A vector is inside a set if it is no further from one of its points than the third neighbour of that point in the
-    set (Kynkaanniemi et al. 2019).
+    A vector is inside a set if it is in the ball of one of its points, which reaches to that point's third neighbour
+    in the set (Kynkaanniemi et al. 2019).
     """
     return _measured(real, generated, _PrecisionRecall)
 

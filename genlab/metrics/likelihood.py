@@ -1,4 +1,4 @@
-"""Likelihood in nats: the ELBO, the importance-weighted bound, and scores that a model gives itself."""
+"""Likelihood in nats: the ELBO, the importance-weighted bound, and scores that a model computes itself."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -53,7 +53,7 @@ def bits_per_dimension(nats: float, dimensions: int, continuous: bool) -> float:
 
 @torch.no_grad()
 def scores(model: Scores, batches: Iterable[Batch]) -> dict[str, float]:
-    """Return the mean of the scores that the model gives, in its own nats; higher is better among models of one kind.
+    """Return the mean score that the model computes, in its own nats; higher is better among models of one kind.
 
     A model that samples codes for its score uses the default generators; the caller seeds them.
     """

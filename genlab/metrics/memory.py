@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 NEIGHBOURS = 50
-"""Number of nearest training images that say how near is near (Carlini et al. 2023)."""
+"""Number of nearest training images that a sample is compared with (Carlini et al. 2023)."""
 
 MUCH_NEARER = 0.5
 """A copy is nearer to one training image than this part of the mean distance to its other neighbours."""

@@ -121,7 +121,7 @@ def _check(images: Tensor, truth: Tensor, border: int, smallest: int) -> None:
 
 
 def _measures() -> Any:
-    """Return torchmetrics' image metrics; they import torchvision, which must be made importable first."""
+    """Return torchmetrics' image metrics; they import torchvision, so it is prepared first."""
     torchvision()
     from torchmetrics.functional import image
 

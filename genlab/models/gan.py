@@ -1,4 +1,4 @@
-"""Generative adversarial networks: a generator makes items, a discriminator tells them from real ones."""
+"""Generative adversarial networks: a generator generates items, a discriminator distinguishes them from real ones."""
 
 import torch
 from torch import Tensor
@@ -78,7 +78,7 @@ class GAN(Model):
     def turns(self, step: int) -> list[Turn]:
         """Return the turns of the discriminator, then the generator's; R1 is added in every `r1_every`-th step.
 
-        If each moves once, the generator comes first and hands on the items that it generated. The discriminator then
+        If each moves once, the generator comes first and passes on the generated items. The discriminator then
         does not generate items of its own, which with a large generator saves a quarter of the step.
         """
         smooth = bool(self.r1) and step % self.r1_every == 0
@@ -106,7 +106,7 @@ class GAN(Model):
         return self._discriminator_result(batch, smooth=False)
 
     def smooth_discriminator_loss(self, batch: Batch) -> Result:
-        """Return the same with R1: half the squared gradient at real items (Mescheder et al. 2018)."""
+        """Return the discriminator's loss plus R1, half the squared gradient at real items (Mescheder et al. 2018)."""
         return self._discriminator_result(batch, smooth=True)
 
     def clip_weights(self) -> None:
@@ -128,7 +128,7 @@ class GAN(Model):
         return Result(result.loss, {**result.shown, **shown})
 
     def sample(self, count: int, condition: Batch | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """Generate items from new noise; a conditional GAN draws the classes that are not given."""
+        """Generate items from new noise; a conditional GAN draws classes if none are given."""
         device = home(self)
         if not self.told:
             noise = randomness.normal(count, self.latent_dim, device=device, generator=generator)

@@ -1,4 +1,4 @@
-"""Super-resolution from pixels: images are made small, and a network learns to upscale them again."""
+"""Super-resolution from pixels: images are downscaled, and a network learns to upscale them."""
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ class SRResNet(Model):
         return self._measured(self.generator(small).clamp(0, 1), small, real)
 
     def damage(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return small images, and the large ones that they were made from."""
+        """Return downscaled images and their originals."""
         real = self._cropped(batch["x"])
         return self._small(real), real
 
@@ -91,7 +91,7 @@ class SRResNet(Model):
         ]
 
     def _small(self, images: Tensor) -> Tensor:
-        """Return small images as they are found on a disk: in bytes, and if set, blurred, noisy or compressed."""
+        """Return downscaled images as files hold them: rounded to bytes and, if set, blurred, noisy or compressed."""
         # In full precision, because half precision is coarser than a byte.
         with torch.autocast(images.device.type, enabled=False):
             if self.blur:

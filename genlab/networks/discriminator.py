@@ -1,4 +1,4 @@
-"""The discriminator of a GAN: a network that scores items, its condition, and what keeps it smooth."""
+"""The discriminator of a GAN: a network that scores items, its condition and its normalisation."""
 
 import math
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _REPLACEMENTS: dict[str, Callable[[int], nn.Module]] = {
 
 
 class Discriminator(nn.Module):
-    """A network with one score for each item, higher for real ones; a conditional one is told the labels, too."""
+    """A network with one score for each item, higher for real ones; a conditional one also takes the labels."""
 
     def __init__(
         self,

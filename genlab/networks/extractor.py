@@ -16,12 +16,12 @@ from genlab.kinds import Image
 from genlab.networks.network import at_least
 from genlab.registry import ConfigError
 
-# Items of `vector` in one pass, and at most so many numbers of one channel: larger images come in smaller parts.
+# Largest number of items in one pass of `vector`, and of numbers in one channel: larger images come in smaller parts.
 _AT_ONCE, _POSITIONS = 128, 2**19
 
 
 class Extractor(nn.Module):
-    """A frozen network that turns items into features; no player trains it and no checkpoint stores it."""
+    """A frozen network that turns items into features; it is neither trained nor stored in checkpoints."""
 
     has_maps: ClassVar[bool] = False
     """True if it gives feature maps of images."""
@@ -116,8 +116,8 @@ def colour(images: Tensor) -> Tensor:
 def joined(fine: Tensor, coarse: Tensor) -> Tensor:
     """Join two maps, the second half as large, into one in which the mean square of each counts half.
 
-    A content loss by a map of stride 4 alone teaches images with checkerboards: the map does not tell them from the
-    right ones, and they are worse than blurred ones. A map of stride 2 beside it prevents that.
+    A content loss with only a map of stride 4 leads to checkerboard patterns, because this map cannot detect them.
+    A map of stride 2 beside it prevents them.
     """
     down, right = (side % 2 for side in fine.shape[2:])
     folded = functional.pixel_unshuffle(functional.pad(fine, (0, right, 0, down), mode="replicate"), 2)

@@ -1,4 +1,4 @@
-"""The networks of super-resolution: one upscales images, one tells its results from photographs (Ledig et al. 2017)."""
+"""The networks of super-resolution: a generator that upscales, and a discriminator (Ledig et al. 2017)."""
 
 import math
 from collections.abc import Iterator

@@ -44,7 +44,7 @@ def train(
     if folder and folders.exists(folder):
         return _repeat(Run(folder), config, console, trust)
     trust.remember(load_plugins(config.plugins))
-    # Found before the folder is made: afterwards `latest` would be this run itself.
+    # Found before the folder is created: afterwards `latest` would be this run itself.
     start = folders.find(config.start).path if config.start else None
     if start:
         plugins.trusted(start, compose.load(start / "config.yaml").plugins, trust)
@@ -85,7 +85,7 @@ def _repeat(run: Run, config: Config, console: Console, trust: Trust) -> tuple[R
         source = own.read_bytes()
         if plugins.copy_of(run.path, file).read_bytes() != source:
             raise ConfigError(
-                f"{run.path} was begun with another version of {file}, which it keeps in plugins/. "
+                f"{run.path} was started with another version of {file}, which it keeps in plugins/. "
                 "Choose another folder for the new version."
             )
         trust.remember({own.resolve(): source})

@@ -20,7 +20,7 @@ class Opened(NamedTuple):
 
     model: Model
     kinds: Kinds
-    """The kind of each column that the model may ask for."""
+    """The kind of each column that the model may use."""
     step: int
     digest: str
     """The first 16 hex digits of the checkpoint's sha256."""

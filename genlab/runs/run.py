@@ -43,18 +43,18 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The contents of run.json: format, name, state, step, versions, command, columns and results."""
+        """The content of run.json: format, name, state, step, versions, command, columns and results."""
         try:
             facts: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{self.path} is not a run: its run.json cannot be read ({error}).") from None
         if not isinstance(facts, dict):
-            raise ConfigError(f"{self.path} is not a run: its run.json holds no table of facts.")
+            raise ConfigError(f"{self.path} is not a run: its run.json must hold a JSON object.")
         return facts
 
     @property
     def kinds(self) -> dict[str, Kind]:
-        """The kind of each column that a model may ask for, as the data had them when the run began."""
+        """The kind of each column that a model may use, as in the data at the start of the run."""
         try:
             return {name: from_facts(facts) for name, facts in self.facts["columns"].items()}
         except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -62,14 +62,14 @@ class Run:
 
     @property
     def format(self) -> Any:
-        """The format in which the run was written; run.json said nothing of it before format 2."""
+        """The format in which the run was written; run.json has this field since format 2."""
         return self.facts.get("format", 1)
 
     @property
     def state(self) -> str:
         """One of `running`, `finished`, `stopped`, `failed`, `interrupted`, `old format` and `newer format`.
 
-        A run is interrupted if its process has ended without a word.
+        A run is interrupted if its process has ended without recording a state.
         """
         if self.format != FORMAT:
             return "newer format" if isinstance(self.format, int) and self.format > FORMAT else "old format"
@@ -95,7 +95,7 @@ class Run:
         version = versions.get("genlab") if isinstance(versions, Mapping) else None
         maker = f"genlab {version}" if version else "another version of genlab"
         raise ConfigError(
-            f"{self.path} was made by {maker} (format {self.format}), and this version reads format {FORMAT}. "
+            f"{self.path} was written by {maker} (format {self.format}), and this version reads format {FORMAT}. "
             f"Use {maker if version else 'that version'} for it, or train again."
         )
 
@@ -180,7 +180,7 @@ def make(path: Path | None, name: str) -> Beginning:
         path.mkdir(parents=True, exist_ok=True)
         return Beginning(Run(path), created, Run(path).files())
     except OSError as error:
-        raise ConfigError(f"The run's folder cannot be made: {error.strerror}: {error.filename}") from None
+        raise ConfigError(f"The run's folder cannot be created: {error.strerror}: {error.filename}") from None
 
 
 def dated(folder: Path) -> Path:
@@ -228,7 +228,7 @@ def _is_free(folder: Path) -> bool:
 
 
 def point_latest(run: Run) -> None:
-    """Make `latest` mean this run; a text file, because TensorBoard would follow a link and show the run twice."""
+    """Point `latest` to this run; a text file, because TensorBoard would follow a link and show the run twice."""
     # A run elsewhere must not fail because nothing can be written here.
     with suppress(OSError):
         OUTPUTS.mkdir(exist_ok=True)
@@ -287,7 +287,7 @@ def _unknown(name: str, known: Sequence[Run]) -> ConfigError:
 
 
 def meant(names: Sequence[str]) -> list[Run]:
-    """Return the runs that are named, and all runs below folders that are no runs themselves; each run once.
+    """Return the named runs, and all runs below named folders that are not runs themselves; each run once.
 
     A shell expands `sweep/*` to everything in that folder. So files and folders without runs are skipped with a
     warning, and refused only if there is no run at all.
@@ -311,5 +311,5 @@ def meant(names: Sequence[str]) -> list[Run]:
         warnings.warn(f"Skipped, because no runs are in them: {', '.join(skipped)}.", stacklevel=2)
     if other_format:
         listed = ", ".join(str(run.path) for run in other_format)
-        warnings.warn(f"Skipped, because other versions of genlab made them: {listed}.", stacklevel=2)
+        warnings.warn(f"Skipped, because other versions of genlab wrote them: {listed}.", stacklevel=2)
     return list(found.values())

@@ -1,4 +1,4 @@
-"""Gives a new model the weights of another run."""
+"""Starts a new model with the weights of another run."""
 
 from typing import Any
 

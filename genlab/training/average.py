@@ -45,7 +45,7 @@ class Average:
         self.restore({name: value.detach() for name, value in self.live.items()}, 0)
 
     def restore(self, average: Mapping[str, Tensor], count: int) -> None:
-        """Put back a saved average and its count."""
+        """Restore a saved average and its count."""
         for name, value in self.average.items():
             value.copy_(average[name])
         self.count = count
@@ -103,6 +103,6 @@ class Averages:
         return {player: average.count for player, average in self.players.items()}
 
     def restore(self, tensors: Mapping[str, Tensor], counts: Mapping[str, int]) -> None:
-        """Put back what `tensors` and `counts` gave."""
+        """Restore the results of `tensors` and `counts`."""
         for player, average in self.players.items():
             average.restore(tensors, counts[player])

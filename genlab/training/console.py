@@ -24,7 +24,7 @@ class Plan:
     start: int
     epochs: int | None
     items: str = "items"
-    """The plural of what is trained on, such as images."""
+    """Plural name of the training items, such as images."""
 
 
 class Console:

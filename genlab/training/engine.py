@@ -1,4 +1,4 @@
-"""The way a turn is run: device, precision, compilation and memory format."""
+"""Execution of a turn: device, precision, compilation and memory format."""
 
 import ctypes
 import sys
@@ -64,7 +64,7 @@ class Engine:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def describe(self) -> dict[str, str]:
-        """Return what was chosen for every `auto`."""
+        """Return the choice for every `auto`."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else ""
         return {
             "device": f"{self.device} {name}".strip(),

@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class Interruption:
-    """The signal that asked the run to stop, if there was one."""
+    """The signal that stops the run, if there was one."""
 
     def __init__(self) -> None:
         self.signal: int | None = None

@@ -29,7 +29,7 @@ def warning(lines: Sequence[Line]) -> str | None:
 
 
 def collapsed(lines: Sequence[Line]) -> bool:
-    """Return True if samples have been alike for long and do not grow apart; at the start they always are alike."""
+    """Return True if samples have long been alike and do not grow apart; at the start they always are alike."""
     found = [line["diversity"] for line in _lasting(lines, "validation", _samples_are_alike)]
     return bool(found) and found[-1] <= 1.05 * found[0]
 

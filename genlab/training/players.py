@@ -103,9 +103,9 @@ class Player:
         }
 
     def restore(self, state: Mapping[str, Tensor], began: int | None) -> None:
-        """Put back what `state` gave, after its names, shapes and types were checked against `wanted`.
+        """Restore the result of `state`, after its names, shapes and types were checked against `wanted`.
 
-        The fused kernels do not check them: of another shape, they read and write beyond the end.
+        The fused kernels do not check shapes: with a wrong shape they read and write out of bounds.
         """
         self.began = began
         self.optimizer.state.clear()
@@ -133,7 +133,7 @@ def _entries(weight: nn.Parameter, settings: PlayerSettings) -> dict[str, Tensor
 
 
 class Players:
-    """All players; before each move the floor is given to one, and the weights of the others are frozen."""
+    """All players; before each move, the weights of all players but one are frozen."""
 
     def __init__(self, model: Model, settings: Mapping[str, PlayerSettings], total: int) -> None:
         modules = model.players()
@@ -153,7 +153,7 @@ class Players:
         self._floor = next(iter(modules)) if len(modules) == 1 else None
 
     def give_floor(self, name: str) -> Player:
-        """Freeze all others; nothing is done if the player has the floor already."""
+        """Return the player, after freezing the weights of all others; do nothing if they are frozen already."""
         if name not in self.players:
             raise ConfigError(f"A turn names {name!r}, which is not among the players: {', '.join(self.players)}.")
         if name != self._floor:

@@ -29,19 +29,19 @@ def position_of(found: Checkpoint) -> Position:
         "players": lambda value: _is_first_step(value, found.step),
     }
     if not all(check(value) for name, check in checks.items() for value in _values(found.facts.get(name))):
-        raise misfit(found, "it does not say as genlab does what it was trained with")
+        raise misfit(found, "its facts about players and averages are not in genlab's format")
     facts = found.facts.get("position")
     if not isinstance(facts, dict) or not set(facts) <= set(Position.__dataclass_fields__):
-        raise misfit(found, "its position does not hold what genlab writes")
+        raise misfit(found, "its position is not in genlab's format")
     position = Position(**facts)
     counts = (position.step, position.batches, *_values(position.warnings))
     if not all(map(_is_count, counts)) or position.step != found.step:
-        raise misfit(found, "its position holds counts that cannot be")
+        raise misfit(found, "its position holds impossible counts")
     best = position.best
     if best is not None and not (isinstance(best, dict) and _is_best(best)):
-        raise misfit(found, "its position does not name a best checkpoint as genlab does")
+        raise misfit(found, "its best checkpoint is not in genlab's format")
     if not all(value is None or isinstance(value, int | float) for value in _values(position.validation)):
-        raise misfit(found, "its position holds metrics that are no numbers")
+        raise misfit(found, "its position holds metrics that are not numbers")
     return position
 
 

@@ -42,7 +42,7 @@ def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
 
 
 def _clouds(model: Model, batch: Batch, seed: int) -> dict[str, list[Row]]:
-    """Return the points of the data beside those that the model makes."""
+    """Return the points of the data beside generated points."""
     data, rows = Row("data", batch["x"]), {}
     if isinstance(model, Reconstructs):
         rows["reconstructions"] = [data, Row("reconstruction", model.reconstruct(batch))]
@@ -104,7 +104,7 @@ def _interpolations(model: Model, batch: Batch) -> list[Row]:
 
 
 def _enlargements(model: Model, batch: Batch, seed: int) -> list[Row]:
-    """Return small images enlarged by the bicubic filter, by the model, and the originals."""
+    """Return small images upscaled by the bicubic filter and by the model, and the originals."""
     assert isinstance(model, Upscales)
     assert isinstance(model, Restores)
     _reseed(model, seed)
@@ -114,5 +114,5 @@ def _enlargements(model: Model, batch: Batch, seed: int) -> list[Row]:
 
 
 def _reseed(model: Model, seed: int) -> None:
-    """Fix the noise that is drawn next, so that an exhibit is the same whatever is shown beside it."""
+    """Fix the noise that is drawn next, so that an exhibit does not depend on the exhibits before it."""
     reseed(home(model), seed, "pictures")

@@ -33,7 +33,7 @@ class TrainerSettings:
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             found = "neither" if self.epochs is None else "both; set the other to null"
-            raise ConfigError(f"give epochs or steps, one of them; got {found}.")
+            raise ConfigError(f"give epochs or steps, not both; got {found}.")
         _at_least(1, batch_size=self.batch_size, epochs=self.epochs, steps=self.steps, log_every=self.log_every)
         _at_least(1, validate_every=self.validate_every, checkpoint_every=self.checkpoint_every)
         _at_least(2, keep=self.keep)

@@ -60,7 +60,7 @@ class Tally:
         return {name: mean if math.isfinite(mean) else None for name, mean in means.items()}
 
     def state(self) -> tuple[dict[str, Tensor], list[Any]]:
-        """Return what a checkpoint keeps, so that a resumed run writes the same next log line."""
+        """Return the state for a checkpoint, so that a resumed run writes the same next log line."""
         entries = list(self.sums.values())
         tensors = {str(index): entry.total for index, entry in enumerate(entries)}
         return tensors, [[entry.player, entry.names, entry.count] for entry in entries]
@@ -70,11 +70,11 @@ class Tally:
         """Return the names, shapes and types of the sums that a checkpoint must hold, as tensors without content."""
         facts = found.facts.get("tally")
         if not isinstance(facts, list) or not all(map(_is_entry, facts)):
-            raise misfit(found, "its tally does not hold what genlab writes")
+            raise misfit(found, "its tally is not in genlab's format")
         return {str(index): torch.empty(len(names), device="meta") for index, (_, names, _) in enumerate(facts)}
 
     def restore(self, tensors: dict[str, Tensor], facts: list[Any], device: torch.device) -> None:
-        """Put back what `state` gave."""
+        """Restore the result of `state`."""
         for index, (player, names, count) in enumerate(facts):
             total = tensors[str(index)].to(device, copy=True)
             self.sums[(player, *names)] = _Sum(player, names, total, count)

@@ -1,4 +1,4 @@
-"""The training loop: it deals batches and gives each player its turn, and it knows no model."""
+"""The training loop: it deals batches and runs the turns of all players; it depends on no concrete model."""
 
 import time
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass
 class Session:
-    """One call of `fit`: the folder and the person that it reports to, and a clock for its speed."""
+    """One call of `fit`: its folder, its console and journal, and a clock for its speed."""
 
     folder: Path
     console: Console
@@ -62,7 +62,7 @@ class Session:
     """The time, and the number of batches that were dealt by then, from which the speed is measured."""
 
     def restart_clock(self, batches: int) -> None:
-        """Measure the speed from now on; looks and checkpoints do not count."""
+        """Measure the speed from now on, so that validations and checkpoints do not count."""
         self.clock = (time.perf_counter(), batches)
 
     def batches_per_second(self, batches: int) -> float:
@@ -116,17 +116,17 @@ class Trainer:
         reached = max((line["step"] for line in read(folder)), default=0)
         if reached and not found:
             raise ConfigError(
-                f"{folder} has come to step {reached}, and its checkpoints are gone. To start again, "
+                f"{folder} had reached step {reached}, but its checkpoints are gone. To start again, "
                 "train in another folder."
             )
         if self.position.step > self.total:
             raise ConfigError(
-                f"The run is at step {self.position.step}, past the {self.total} steps that are asked for."
+                f"The run is at step {self.position.step}, which is past the requested total of {self.total}."
             )
         self.folder = folder
 
     def begin_with(self, weights: Mapping[str, Tensor]) -> None:
-        """Replace the first weights, which the seed gave, by others."""
+        """Replace the initial weights by others."""
         self.model.load_state_dict(weights)
         self.averages.restart()
 
@@ -186,7 +186,7 @@ class Trainer:
     def _take_step(self) -> None:
         """Deal one batch to the first move of every turn, and a new one to each repeated move.
 
-        Tensors that a turn hands on belong to the items of the step's first batch. So later turns find them in that
+        Tensors that a turn passes on belong to the items of the step's first batch. So later turns find them in that
         batch, and repeated moves neither see them nor hand any on.
         """
         first = self._deal()
@@ -205,7 +205,7 @@ class Trainer:
         return self.engine.arrange(self.data.batch(self.position.batches - 1))
 
     def _move(self, turn: Turn, batch: Batch) -> Batch:
-        """Let a player move once; return what its loss hands on, without gradients."""
+        """Let a player move once; return the tensors that its loss passes on, without gradients."""
         player = self.players.give_floor(turn.player)
         result = self.engine.result(turn, batch)
         norm, finite = player.move(result.loss, self.position.step)

@@ -45,7 +45,7 @@ class Quick:
         self.spent = self._began = self._cost = 0.0
 
     def prepare(self, model: Model) -> None:
-        """Measure once to learn the names of the metrics and to load what they need, before the time counts."""
+        """Measure once before the time counts, to get the names of the metrics and to load their networks."""
         self.names = tuple(self._measure(model))
 
     def look(self, model: Model, *, last: bool) -> Metrics:

@@ -22,7 +22,7 @@ from tests.fixtures.program import TINY, assert_refused, genlab, genlab_apart
         (["device=cuda:7"], "cuda:7"),
         (["model.optimizers.discriminator.lr=1"], "discriminator"),
         (["data=fashion-mnist", "data.root=nowhere"], "There is no folder nowhere."),
-        (["run=/proc/mine", "trainer=smoke"], "The run's folder cannot be made: "),
+        (["run=/proc/mine", "trainer=smoke"], "The run's folder cannot be created: "),
         (["--plugin", "absent.py"], "absent.py"),
         (["nonsense"], "nonsense"),
     ],
@@ -60,7 +60,7 @@ def test_only_the_length_of_a_run_and_its_device_can_change(place: Path, key: st
 
 def test_fewer_steps_than_were_taken_are_refused(place: Path) -> None:
     done = genlab(place, "resume", "latest", "trainer.steps=1")
-    assert_refused(done, "The run is at step 2, past the 1 steps that are asked for.")
+    assert_refused(done, "The run is at step 2, which is past the requested total of 1.")
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(place: Path) -> None:

@@ -93,7 +93,7 @@ def test_metrics_that_read_no_labels_compare_if_only_the_labels_differ(tmp_path:
     found = comparison(labelled, unlabelled)
     assert found.mixed == {"probe_accuracy"}
     assert [note for note in found.notes if "Not comparable" in note] == [
-        "Not comparable: probe_accuracy. What differs is the data (fashion-mini, fingerprint abababababababab for ab; "
+        "Not comparable: probe_accuracy. The difference: the data (fashion-mini, fingerprint abababababababab for ab; "
         "fashion-mini, fingerprint cdcdcdcdcdcdcdcd for cd)."
     ]
     conditional = make_run(tmp_path / "told", "seed=1", fingerprint="ef" * 8, told=["label"])

@@ -57,7 +57,7 @@ def test_a_run_is_not_continued_with_a_changed_plugin(tmp_path: Path, plugin: Pa
     command = ["train", "--plugin", str(plugin), "data=stripes", "trainer=smoke", "run=mine"]
     assert genlab(tmp_path, *command).returncode == 0
     plugin.write_text(DATA + "\n# another\n")
-    assert_refused(genlab(tmp_path, *command), "mine was begun with another")
+    assert_refused(genlab(tmp_path, *command), "mine was started with another")
 
 
 @pytest.mark.parametrize(

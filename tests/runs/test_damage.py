@@ -26,7 +26,7 @@ def test_of_two_that_begin_in_one_folder_one_trains_and_the_other_touches_nothin
 
 def test_a_budget_that_is_refused_changes_nothing(place: Path) -> None:
     before = contents(place / "outputs/mine")
-    assert_refused(genlab(place, "resume", "latest", "trainer.steps=1"), "past the 1 steps that are asked for.")
+    assert_refused(genlab(place, "resume", "latest", "trainer.steps=1"), "which is past the requested total of 1.")
     assert contents(place / "outputs/mine").keys() - before.keys() == set()
     assert {name for name, data in contents(place / "outputs/mine").items() if data != before[name]} <= {".lock"}
     assert "There is nothing to do." in genlab(place, "resume", "latest").stdout
@@ -36,7 +36,7 @@ def test_a_run_whose_checkpoints_are_gone_does_not_start_again(place: Path) -> N
     shutil.rmtree(place / "outputs/mine/checkpoints")
     metrics = (place / "outputs/mine/metrics.jsonl").read_bytes()
     done = genlab(place, "resume", "latest", "trainer.steps=3")
-    assert_refused(done, "outputs/mine has come to step 2, and its checkpoints are gone.")
+    assert_refused(done, "outputs/mine had reached step 2, but its checkpoints are gone.")
     assert (place / "outputs/mine/metrics.jsonl").read_bytes() == metrics
 
 
@@ -60,7 +60,7 @@ def test_temporary_files_of_a_killed_process_are_removed(place: Path) -> None:
     [
         ("config.yaml", "", "model must be settings, got None."),
         ("config.yaml", "a: [", "expected"),
-        ("run.json", "[]", "its run.json holds no table of facts"),
+        ("run.json", "[]", "its run.json must hold a JSON object"),
     ],
 )
 def test_a_damaged_file_of_a_run_gets_a_sentence(place: Path, file: str, text: str, sentence: str) -> None:

@@ -11,7 +11,7 @@ from genlab.runs.run import FORMAT, find, meant
 from tests.fixtures.program import TINY, assert_refused, genlab
 
 OLD = (
-    "outputs/mine was made by genlab 0.1.0 (format 1), and this version reads format 2. "
+    "outputs/mine was written by genlab 0.1.0 (format 1), and this version reads format 2. "
     "Use genlab 0.1.0 for it, or train again."
 )
 
@@ -93,7 +93,7 @@ def test_runs_of_another_format_in_a_folder_are_skipped_and_refused_if_there_is_
         meant(["outputs"])
     assert str(refused.value) == OLD
     new = write_run("outputs/new")
-    with pytest.warns(UserWarning, match="other versions of genlab made them: outputs/mine.$"):
+    with pytest.warns(UserWarning, match="other versions of genlab wrote them: outputs/mine.$"):
         assert [run.path for run in meant(["outputs"])] == [new]
 
 
@@ -101,8 +101,8 @@ def test_runs_of_another_format_in_a_folder_are_skipped_and_refused_if_there_is_
 @pytest.mark.parametrize(
     ("facts", "sentence"),
     [
-        ({"format": 3, "versions": {"genlab": "0.9.0"}}, r"was made by genlab 0\.9\.0 \(format 3\)"),
-        ({"format": 1, "versions": None}, "was made by another version of genlab .* Use that version for it"),
+        ({"format": 3, "versions": {"genlab": "0.9.0"}}, r"was written by genlab 0\.9\.0 \(format 3\)"),
+        ({"format": 1, "versions": None}, "was written by another version of genlab .* Use that version for it"),
         ({"format": "x"}, r"\(format x\)"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Files that take long to make: one process makes each once, and all later ones map it into memory."""
+"""Files that take long to create: one process creates each file, and later processes map it into memory."""
 
 import errno
 import json
@@ -39,14 +39,14 @@ def cache_folder() -> Path:
 
 
 def known(family: str, version: str) -> Stored | None:
-    """Return the file that `once` would find, or None; for callers that must work to know how much room it takes."""
+    """Return the file that `once` would find, or None; useful if computing `room` is expensive."""
     return _found(_folder(), f"{family}-{version}")
 
 
 def once(family: str, version: str, room: int, make: Make) -> Stored:
     """Return the file that `make` writes, at most `room` bytes, and its notes; make it only if it is not there.
 
-    Of a family only the last version is kept.
+    Only the last version of a family is kept.
     """
     folder, name = _folder(), f"{family}-{version}"
     # Before any lock: the folder may be read-only.
@@ -100,7 +100,7 @@ def lock(folder: Path, name: str, *, wait: bool = True, work: str = "decoding th
 
 
 def clean() -> int:
-    """Remove decoded images, but no downloads and no file that is being made; return the bytes that this frees."""
+    """Remove decoded images, but no downloads and no file that is being written; return the bytes that this frees."""
     folder = _folder()
     try:
         freed = sum(_remove(folder, name) for name in _names(folder))

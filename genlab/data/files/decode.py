@@ -16,7 +16,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 GREY = {"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"}
 TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
 # A JPEG is decoded at half, a quarter or an eighth of its size if that leaves at least twice the pixels each way:
-# its own reduction is a fast but crude filter, and the better filter still does the last factor of two.
+# the decoder's reduction is fast but crude, and the better filter still does the last factor of two.
 _SPARE = 2
 
 
@@ -26,7 +26,7 @@ class BadFileError(Exception):
 
 @dataclass(frozen=True)
 class Style:
-    """The form that every image is brought into."""
+    """Size, crop, channels and background of every decoded image."""
 
     size: int
     crop: Crop | Literal["cells"]
@@ -34,7 +34,7 @@ class Style:
     channels: int
     background: tuple[int, int, int]
     shrink: int = 1
-    """Factor by which an image is made smaller before it is cut into cells."""
+    """Factor by which an image is downscaled before it is cut into cells."""
 
 
 def decode(path: Path, style: Style) -> Bytes:
@@ -112,7 +112,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def check_range(image: Image.Image) -> None:
-    """Raise a BadFileError for pixels of no known range; a guess would give each image a white of its own."""
+    """Raise a BadFileError for pixels of no known range; a guess would scale each image differently."""
     if image.mode == "F":
         raise BadFileError("its pixels are floats, of no known range")
     # Older Pillows read PNGs of 16 bits as 32.

@@ -49,7 +49,7 @@ def first_pass(
         for name, decoded in zip(names, _in_order(make, names, costs), strict=True):
             if isinstance(decoded, str):
                 bad[name] = decoded
-                # Enough to stop at, and as many as are named.
+                # Checked only from here on, because the message names this many files.
                 if len(bad) >= NAMED:
                     check_bad(folder, bad, len(names), tolerate, "so far")
             else:

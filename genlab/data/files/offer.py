@@ -24,7 +24,7 @@ class Offer(Generic[Found]):
 
     name: str
     source: str
-    """Address at which a person finds it."""
+    """Web page of the data set."""
     fetch: str
     """Files to download there."""
     place: str
@@ -57,7 +57,7 @@ class Offer(Generic[Found]):
             raise ConfigError(f"{error} Fetch {self.fetch} from {self.source}") from None
 
     def _bring(self, folder: Path) -> None:
-        """Download beside the place and then move, so that an interruption leaves nothing incomplete."""
+        """Download into a temporary folder and then move, so that an interruption leaves nothing incomplete."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             print(f"Downloading {self.name} ({self.megabytes:,} MB) into {folder}", file=sys.stderr, flush=True)

@@ -127,7 +127,7 @@ def _parsed(path: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
     if len(set(columns)) < len(columns):
         raise ConfigError(f"{path} has two columns named {Counter(columns).most_common(1)[0][0]!r}.")
     rows: dict[str, int] = {}
-    # A new text gets the number of texts before it: the quickest way to number millions of cells.
+    # A new text gets the next number. This is the quickest way to number millions of cells.
     texts: defaultdict[str, int] = defaultdict()
     texts.default_factory = texts.__len__
     cells = array("q")

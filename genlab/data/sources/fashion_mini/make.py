@@ -1,4 +1,4 @@
-"""A script that makes the files of this folder: python -m genlab.data.sources.fashion_mini.make FULL_SET."""
+"""A script that writes the files of this folder: python -m genlab.data.sources.fashion_mini.make FULL_SET."""
 
 import sys
 from pathlib import Path
