@@ -121,7 +121,8 @@ class Trainer:
             )
         if self.position.step > self.total:
             raise ConfigError(
-                f"The run is at step {self.position.step}, past the {self.total} steps that are asked for."
+                f"The run is at step {self.position.step}, past the {self.total} steps that are asked for. "
+                "Set a larger trainer.steps or trainer.epochs."
             )
         self.folder = folder
 
