@@ -40,18 +40,22 @@ def build_model(config: Config, kinds: Mapping[str, Kind], features: Extractor |
 
     Only a model that is going to be trained needs the features.
     """
-    name, data = config.model["name"], config.data["name"]
-    settings = _without(config.model, "name", *PARTS)
-    label = f"model {name!r}"
-    factory = registry.pick("model class", str(settings.get("class", name)), MODELS)
-    facts: dict[str, Any] = {**fit(label, factory, kinds, data), "features": features}
+    name, settings = config.model["name"], _without(config.model, "name", *PARTS)
+    facts: dict[str, Any] = {**fitting_columns(config, kinds), "features": features}
     if "network" in config.model:
         facts["network"] = build_network(config, kinds)
     reseed(torch.device("cpu"), config.seed, "weights")
     try:
         return registry.build("model", name, MODELS, settings, BESIDE_MODEL, **facts)
     except MissingColumnError as error:
-        raise missing(label, error.column, data, error.advice) from None
+        raise missing(f"model {name!r}", error.column, config.data["name"], error.advice) from None
+
+
+def fitting_columns(config: Config, kinds: Mapping[str, Kind]) -> dict[str, Kind | None]:
+    """Return the columns that the model takes; raise a ConfigError if the data does not fit the model."""
+    name = config.model["name"]
+    factory = registry.pick("model class", str(config.model.get("class", name)), MODELS)
+    return fit(f"model {name!r}", factory, kinds, config.data["name"])
 
 
 def build_network(config: Config, kinds: Mapping[str, Kind]) -> Network:
@@ -86,6 +90,8 @@ def _recipe(part: str, config: Config) -> tuple[str, dict[str, Any]]:
 def build_trainer(config: Config, dataset: Dataset, console: Console | None = None) -> Trainer:
     """Build the model and the loop that trains it on this data."""
     device, console = choose_device(config.device), console or Console()
+    # First, because features can be expensive, and their refusal would not name the model.
+    fitting_columns(config, dataset.kinds)
     features = build_features(config, dataset, device, console)
     model = build_model(config, dataset.kinds, features)
     extractor = partial(

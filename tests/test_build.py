@@ -10,7 +10,7 @@ from genlab.build import build_data, build_model, build_trainer
 from genlab.config.compose import compose
 from genlab.kinds import Classes, Image, Kind, Points
 from genlab.registry import ConfigError
-from tests.fixtures.program import genlab
+from tests.fixtures.program import assert_refused, genlab
 
 IMAGES: dict[str, Kind] = {"x": Image(1, 28, 28)}
 POINTS: dict[str, Kind] = {"x": Points(2)}
@@ -140,3 +140,8 @@ def test_a_model_and_a_data_source_of_the_user_take_a_class_an_entry_and_a_file(
     assert "factor of the loss" in helped
     refused = genlab(tmp_path, "train", "--plugin", "mine.py", "model=mean", "data=digits", "trainer=smoke")
     assert refused.stderr.strip().startswith("model 'mean' takes points, and data 'digits' holds images (")
+
+
+def test_data_that_does_not_fit_is_refused_by_the_models_name_before_its_features_are_built(tmp_path: Path) -> None:
+    done = genlab(tmp_path, "train", "model=srgan", "data=gaussian")
+    assert_refused(done, "model 'srgan' takes images, and data 'gaussian' holds points (1 number each).")

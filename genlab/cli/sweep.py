@@ -27,7 +27,8 @@ def sweep(overrides: list[str], folders: list[Path], files: list[str], trust: Tr
         job = partial(_job, trust=trust, command=lifecycle.command_line(sys.argv[1:]))
         compose.sweep(rest, folder, job, folders, files)
     finally:
-        terminal().print(runs_table(runs(folder)))
+        if found := runs(folder):  # none if the first job was refused
+            terminal().print(runs_table(found))
     print("The sweep is done. Measure its runs, compare them, or open their curves and the HParams tab:")
     print(*(f"  genlab {command} {shlex.quote(str(folder))}" for command in ("evaluate", "compare", "board")), sep="\n")
 

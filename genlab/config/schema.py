@@ -102,7 +102,8 @@ def changed(config: Config, overrides: Sequence[str]) -> Config:
         key, equals, value = override.partition("=")
         if key not in RESUMABLE:
             can = f"{', '.join(RESUMABLE[:-1])} and {RESUMABLE[-1]}"
-            raise ConfigError(f"Cannot change {key} when resuming; only {can} can change.")
+            meant = f" Did you mean trainer.{override}?" if f"trainer.{key}" in RESUMABLE else ""
+            raise ConfigError(f"Cannot change {key} when resuming; only {can} can change.{meant}")
         if not equals:
             raise ConfigError(f"Cannot read the argument {override!r}. Write {key}=VALUE.")
         try:

@@ -119,7 +119,7 @@ def newest(folder: Path, *, set_aside: bool = False) -> Checkpoint | None:
         try:
             found = load(path)
         except BrokenError as error:
-            warnings.warn(f"{error} The checkpoint before it is used.", stacklevel=2)
+            warnings.warn(f"{error} Trying the checkpoint before it.", stacklevel=2)
             bad.append(path)
             continue
         for broken in bad if set_aside else ():

@@ -121,7 +121,8 @@ class Trainer:
             )
         if self.position.step > self.total:
             raise ConfigError(
-                f"The run is at step {self.position.step}, which is past the requested total of {self.total}."
+                f"The run is at step {self.position.step}, which is past the requested total of {self.total}. "
+                "Set a larger trainer.steps or trainer.epochs."
             )
         self.folder = folder
 

@@ -60,7 +60,17 @@ def test_only_the_length_of_a_run_and_its_device_can_change(place: Path, key: st
 
 def test_fewer_steps_than_were_taken_are_refused(place: Path) -> None:
     done = genlab(place, "resume", "latest", "trainer.steps=1")
-    assert_refused(done, "The run is at step 2, which is past the requested total of 1.")
+    assert_refused(done, "which is past the requested total of 1. Set a larger trainer.steps")
+
+
+def test_a_budget_without_its_group_gets_a_suggestion(place: Path) -> None:
+    assert_refused(genlab(place, "resume", "latest", "steps=4"), "Did you mean trainer.steps=4?")
+
+
+def test_a_sweep_whose_first_run_is_refused_prints_no_empty_table(tmp_path: Path) -> None:
+    done = genlab(tmp_path, "train", "-m", "model=vaee,ae", "data=digits", "trainer=smoke")
+    assert_refused(done, "Unknown model 'vaee'.")
+    assert "validation" not in done.stdout
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(place: Path) -> None:

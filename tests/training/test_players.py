@@ -209,11 +209,11 @@ def test_a_resumed_schedule_remembers_the_first_turn(tmp_path: Path, stopped_at:
 @pytest.mark.parametrize(
     ("players", "sentence"),
     [
-        ({"autoencoder": {"began": 0}, "encoder": {"began": 3}}, "what it was trained with"),
-        ({"autoencoder": {"began": -1}, "encoder": {"began": 0}}, "what it was trained with"),
-        ({"autoencoder": {"began": True}, "encoder": {"began": 0}}, "what it was trained with"),
-        ({"autoencoder": 0, "encoder": 0}, "what it was trained with"),
-        (None, "what it was trained with"),
+        ({"autoencoder": {"began": 0}, "encoder": {"began": 3}}, "its facts about players and averages are not in"),
+        ({"autoencoder": {"began": -1}, "encoder": {"began": 0}}, "its facts about players and averages are not in"),
+        ({"autoencoder": {"began": True}, "encoder": {"began": 0}}, "its facts about players and averages are not in"),
+        ({"autoencoder": 0, "encoder": 0}, "its facts about players and averages are not in"),
+        (None, "its facts about players and averages are not in"),
         ({"autoencoder": {"began": 0}}, "its players lists autoencoder, and here it lists autoencoder, encoder"),
     ],
 )

@@ -205,7 +205,7 @@ def _folders_as_classes(place: Path, names: list[str]) -> tuple[Tensor, tuple[st
         first = ", ".join(map(shown, loose[:3]))
         raise ConfigError(
             f"labels=folder takes the sub-folders of {shown(str(place))} as classes, and {len(loose):,} images "
-            f"are in none, such as {first}."
+            f"are in none, such as {first}. Move them into sub-folders, or set data.labels=null."
         )
     folders = [name.partition("/")[0] for name in names]
     classes = sorted(set(folders))
