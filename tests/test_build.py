@@ -8,6 +8,7 @@ import torch
 
 from genlab.build import build_data, build_model, build_trainer
 from genlab.config.compose import compose
+from genlab.contract import conditions
 from genlab.kinds import Classes, Image, Kind, Points
 from genlab.registry import ConfigError
 from tests.fixtures.program import assert_refused, genlab
@@ -59,7 +60,7 @@ def test_images_that_a_network_cannot_halve_are_refused_by_the_network() -> None
 
 def test_labels_are_optional_for_a_model_that_can_do_without() -> None:
     for kinds in (IMAGES, IMAGES | LABELS):
-        build_model(compose(["model=gan"]), kinds)
+        assert conditions(build_model(compose(["model=gan"]), kinds)) == {}
 
 
 def test_the_first_weights_depend_on_the_seed_alone() -> None:

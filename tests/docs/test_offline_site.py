@@ -32,7 +32,7 @@ def test_a_style_sheet_that_loads_a_font_from_the_network_is_found(tmp_path: Pat
 def test_links_to_other_sites_and_local_files_pass(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text('<a href="https://example/">x</a><script src="_static/x.js"></script>')
     (tmp_path / "style.css").write_text("a { background: url(x.png) }")
-    CHECK["main"](tmp_path)
+    assert CHECK["main"](tmp_path) is None
 
 
 def test_a_folder_without_pages_is_an_error(tmp_path: Path) -> None:
