@@ -1,6 +1,7 @@
 """Build data, models and trainers from a config; the only file that knows every registry."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,15 @@ TABLES: plugins.Tables = {"MODELS": MODELS, "NETWORKS": NETWORKS, "SOURCES": SOU
 
 
 def build_data(config: Config) -> Dataset:
-    """Build the data set."""
-    return registry.build("data", config.data["name"], SOURCES, _without(config.data, "name"), LOADING)
+    """Build the data set; training and validation get only items of the classes that the config keeps."""
+    name = config.data["name"]
+    dataset = registry.build("data", name, SOURCES, _without(config.data, "name"), LOADING)
+    if config.keep and not dataset.classes:
+        raise missing("data.keep", "label", name, advice="Or set data.keep=[] to use all items.")
+    try:
+        return dataset.keeping(config.keep) if config.keep else dataset
+    except ConfigError as error:
+        raise ConfigError(f"data.keep: {error}") from None
 
 
 def build_model(config: Config, kinds: Mapping[str, Kind], features: Extractor | None = None) -> Model:
@@ -63,8 +71,22 @@ def build_network(config: Config, kinds: Mapping[str, Kind]) -> Network:
     name, settings = _recipe("network", config)
     network = registry.build("network", name, NETWORKS, settings)
     items = next(iter(registry.schema(network.encoder)))
-    fit(f"network {name!r}", network.encoder, {items: kinds["x"]}, config.data["name"])
+    try:
+        fit(f"network {name!r}", network.encoder, {items: kinds["x"]}, config.data["name"])
+    except ConfigError as error:
+        raise ConfigError(f"{error} {_networks_for(kinds['x'])}".rstrip()) from None
     return network
+
+
+def _networks_for(kind: Kind) -> str:
+    """Return a sentence that names the networks which take this kind, or an empty text if there are none."""
+    able = []
+    for name, factory in NETWORKS.items():
+        encoder = getattr(factory, "encoder", None)
+        with suppress(ConfigError):
+            if encoder and fit("", encoder, dict.fromkeys(registry.schema(encoder), kind), ""):
+                able.append(f"model/network={name}")
+    return f"Choose a network that takes {kind.plural}: {' or '.join(able)}" if able else ""
 
 
 def build_features(config: Config, dataset: Dataset, device: torch.device, console: Console) -> Extractor | None:

@@ -18,6 +18,7 @@ POINTS: dict[str, Kind] = {"x": Points(2)}
 LABELS: dict[str, Kind] = {"label": Classes(("cat", "dog"))}
 ADVICE = "Choose data with labels, such as data=fashion-mini; for a folder of your own, set data.labels=folder. "
 ADVICE += "Or set model.condition=none."
+NETWORKS = "Choose a network that takes points: model/network=mlp"
 
 
 @pytest.mark.parametrize(
@@ -31,12 +32,12 @@ ADVICE += "Or set model.condition=none."
         (
             "model=ae model/network=conv data=gaussian",
             {"x": Points(1)},
-            "network 'conv' takes images, and data 'gaussian' holds points (1 number each).",
+            f"network 'conv' takes images, and data 'gaussian' holds points (1 number each). {NETWORKS}",
         ),
         (
             "model=dcgan data=ring",
             POINTS,
-            "network 'dcgan' takes images, and data 'ring' holds points (2 numbers each).",
+            f"network 'dcgan' takes images, and data 'ring' holds points (2 numbers each). {NETWORKS}",
         ),
         (
             "model=cgan data=photos-mini",

@@ -1,5 +1,6 @@
 """`genlab list`: models, data sets, networks, experiments and runs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,14 +8,22 @@ import typer
 from genlab.cli import options
 
 
-def list_(subject: Annotated[options.Subject, typer.Argument(help="The entries to list.", show_default=False)]) -> None:
+def list_(
+    subject: Annotated[options.Subject, typer.Argument(help="The entries to list.", show_default=False)],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="Folder of the runs (default: outputs).", exists=True)
+    ] = None,
+) -> None:
     """List the models, data sets, networks, experiments or runs."""
+    if folder and subject is not options.Subject.runs:
+        raise typer.BadParameter("Only `genlab list runs` takes a folder.")
     if subject is options.Subject.runs:
         from genlab.cli.tables import runs_table, terminal
         from genlab.runs.run import OUTPUTS, runs
 
-        found = runs()
-        terminal().print(runs_table(found) if found else f"There are no runs in {OUTPUTS}/ yet.")
+        found = runs(folder or OUTPUTS)
+        nothing = f"There are no runs in {folder}." if folder else f"There are no runs in {OUTPUTS}/ yet."
+        terminal().print(runs_table(found) if found else nothing)
     elif subject is options.Subject.data:
         from genlab.cli.tables import sets_table, terminal
 

@@ -43,10 +43,25 @@ class Format(StrEnum):
 
 
 class Which(StrEnum):
-    """The checkpoint whose metrics are compared."""
+    """The checkpoint of a run that is used or compared."""
 
     last = "last"
     best = "best"
+
+
+class FileFormat(StrEnum):
+    """The formats in which lab commands write items."""
+
+    png = "png"
+    npz = "npz"
+
+
+class Prior(StrEnum):
+    """The distributions from which codes of samples are drawn."""
+
+    auto = "auto"
+    fitted = "fitted"
+    normal = "normal"
 
 
 def plugins_and_folders(plugin: list[Path] | None, config_dir: list[Path] | None) -> tuple[list[str], list[Path]]:
@@ -93,7 +108,13 @@ def _complete_features(incomplete: str) -> list[str]:
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[GROUP=NAME | SETTING=VALUE]...", show_default=False, autocompletion=_complete_override),
+    typer.Argument(
+        metavar="GROUP=NAME | SETTING=VALUE",
+        help="Recipes and settings, such as model=vae data=digits trainer.epochs=5; --help lists them all "
+        "(default: vae on fashion-mini).",
+        show_default=False,
+        autocompletion=_complete_override,
+    ),
 ]
 RunName = Annotated[
     str,
@@ -134,6 +155,35 @@ Pictures = Annotated[
 ]
 Results = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Folder for the results (default: upscaled/ in the run).")
+]
+ResultsFolder = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FOLDER", help="Folder for the results (default: a new one in the lab/ of the run)."),
+]
+Items = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PATHS...",
+        help="Files, folders, quoted patterns such as 'photos/*.jpg', or the name of a data set "
+        "(default: the run's own test data).",
+        show_default=False,
+        autocompletion=_complete_data,
+    ),
+]
+ItemCount = Annotated[
+    int | None, typer.Option("--count", help="Items of each data set to use (default: depends on the command).")
+]
+UsedItems = Annotated[int, typer.Option("--count", help="Items of each data set to use; of files all are used.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random; the same seed gives the same files.")]
+CheckpointUsed = Annotated[Which, typer.Option("--checkpoint", help="Checkpoint of the run that is used.")]
+PriorUsed = Annotated[
+    Prior,
+    typer.Option(
+        "--prior", help="fitted: of `genlab fit-prior`; normal: the model's own; auto: fitted if there is one."
+    ),
+]
+ItemFormat = Annotated[
+    FileFormat, typer.Option("--format", help="png: one file for each item; npz: one file of arrays for all.")
 ]
 Scale = Annotated[int | None, typer.Option("--scale", help="Upscaling factor (default and only choice: the run's).")]
 Compare = Annotated[
@@ -196,7 +246,11 @@ SortBy = Annotated[
     str | None, typer.Option("--sort", metavar="METRIC", help="Metric or cost to sort by, the best run first.")
 ]
 MetricNames = Annotated[
-    str, typer.Option("--metrics", metavar="NAME,...", help="Metrics and costs to show (default: all).")
+    str,
+    typer.Option("--metrics", metavar="NAME,...", help="Only these metrics and costs, in the table and in the files."),
+]
+EveryMetric = Annotated[
+    bool, typer.Option("--all", help="Print all metrics (default: the main ones). The files hold all of them.")
 ]
 Checkpoint = Annotated[Which, typer.Option("--checkpoint", help="Checkpoint whose metrics are compared.")]
 ComparisonFolder = Annotated[

@@ -11,7 +11,7 @@ _BUDGET = "trainer.epochs or trainer.steps (the new total, default: as before), 
 
 def resume(
     name: options.RunName,
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", help=_BUDGET)] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="SETTING=VALUE...", help=_BUDGET)] = None,
     trust: options.Trusted = False,
 ) -> None:
     """Continue a stopped run, or train a finished one for longer."""

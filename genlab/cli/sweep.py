@@ -21,6 +21,9 @@ def sweep(overrides: list[str], folders: list[Path], files: list[str], trust: Tr
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     folder = Path(named[-1].removeprefix("run=")) if named else OUTPUTS / "sweeps" / stamp
     rest = [_with_folders(override) for override in overrides if override not in named]
+    # Before the first job trains: a mistake in the last one would be found hours later.
+    jobs = compose.combinations(rest, folder, folders, files)
+    lifecycle.check([_in(place, config) for place, config in jobs.items()], console(), trust)
     print(f"The runs of this sweep are in {folder}. To continue it, repeat the command with run={folder}")
     try:
         # Taken here: Hydra gets other arguments in sys.argv while it sweeps.
@@ -35,7 +38,7 @@ def sweep(overrides: list[str], folders: list[Path], files: list[str], trust: Tr
 
 def _job(config: Config, folder: Path, trust: Trust, command: str) -> float | None:
     """Train one run; return its best validation metric, which a sweeper that searches minimises."""
-    run, outcome = lifecycle.train(dataclasses.replace(config, run=str(folder)), console(), trust, command)
+    run, outcome = lifecycle.train(_in(folder, config), console(), trust, command)
     if outcome and outcome.signal is not None:
         print(
             f"Stopped at step {outcome.step:,} and saved. To continue, repeat the command with run=FOLDER of the sweep."
@@ -43,6 +46,11 @@ def _job(config: Config, folder: Path, trust: Trust, command: str) -> float | No
         sys.exit(128 + outcome.signal)  # Hydra would swallow an Exception and start the next job
     best = run.facts.get("best")
     return best["value"] if best else None
+
+
+def _in(folder: Path, config: Config) -> Config:
+    """Return the config of a job that trains in this folder."""
+    return dataclasses.replace(config, run=str(folder))
 
 
 def _with_folders(override: str) -> str:

@@ -1,6 +1,7 @@
 """`genlab train`: train one model, or with -m every combination of settings."""
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,6 +51,15 @@ def train(
         finish(*lifecycle.train(config, console(), options.trust(trust)))
 
 
+def _looks(path: Path) -> tuple[str, str]:
+    """Return the commands that open TensorBoard on a run, and that list the runs beside it."""
+    from genlab.runs.run import OUTPUTS
+
+    if path.resolve().is_relative_to(OUTPUTS.resolve()):
+        return "genlab board", "genlab list runs"
+    return f"genlab board {shlex.quote(str(path))}", f"genlab list runs {shlex.quote(str(path.parent))}"
+
+
 def finish(run: "Run", outcome: "Outcome | None") -> None:
     """Print the result and what to type next; exit as the signal asks if the run was stopped."""
     from genlab.cli.tables import outcome_table, terminal
@@ -60,7 +70,8 @@ def finish(run: "Run", outcome: "Outcome | None") -> None:
     if outcome.state == "finished":
         terminal().print(outcome_table(run))
         more = f"genlab resume {folder} trainer.steps={outcome.step * 2}"
-        commands = ["genlab board", f"genlab evaluate {folder}", more, "genlab list runs"]
+        board, runs = _looks(run.path)
+        commands = [board, f"genlab evaluate {folder}", more, runs]
         previews = [f"{name}/" for name in ("images", "texts", "sounds") if (run.path / name).is_dir()]
         look = f"; look at its {' and '.join(previews)}" if previews else ""
         print(f"The run is in {run.path}{look}. Next:", *commands, sep="\n  ")

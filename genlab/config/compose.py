@@ -114,6 +114,23 @@ def load(path: Path) -> Config:
     return read(dict(settings_of(str(path), plain)))
 
 
+def combinations(
+    overrides: Sequence[str], folder: Path, folders: Sequence[Path] = (), plugins: Sequence[str] = ()
+) -> dict[Path, Config]:
+    """Return the config of every job of a sweep by its folder; none if the sweeper chooses the values as it goes."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    prepared, parsed = _parsed(overrides, folders)
+    if any(override.is_sweep_override() and not override.is_discrete_sweep() for override in parsed):
+        return {}
+    if any(override.startswith("hydra/sweeper") for override in prepared):
+        return {}
+    fixed = _fixed(parsed)
+    (jobs,) = BasicSweeper.split_arguments(parsed, None)
+    with _hydra(folders) as composed:
+        return {_place(folder, job, fixed): read(_plain(*composed(job)), plugins) for job in jobs}
+
+
 def sweep(
     overrides: Sequence[str],
     folder: Path,
@@ -121,26 +138,25 @@ def sweep(
     folders: Sequence[Path] = (),
     plugins: Sequence[str] = (),
 ) -> None:
-    """Run a task for every combination of the overrides, each in its own folder, through Hydra."""
+    """Run a task for every combination of the overrides, each in its own folder, through Hydra.
+
+    A job that fails does not stop the others. The first failure is raised at the end.
+    """
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    prepared = _prepared(overrides, folders)
-    with _hydra(folders) as composed:
-        parsed = OverridesParser.create().parse_overrides(prepared)
-        _refuse([_first(override) for override in parsed], composed)
-    prepared = [_forced(override) for override in prepared]
-    with _translated(folders):
-        parsed = OverridesParser.create().parse_overrides(prepared)
-    fixed = {override.input_line for override in parsed if not override.is_sweep_override()}
+    prepared, parsed = _parsed(overrides, folders)
+    fixed, failures = _fixed(parsed), list[Exception]()
 
     def job(found: Any) -> float | None:
         settings = HydraConfig.get()
-        swept = [override.lstrip("+") for override in settings.overrides.task if override not in fixed]
-        with _translated(folders):
-            plain = _plain(found, settings.runtime.choices)
-        return task(read(plain, plugins), folder / _folder_name(swept))
+        try:
+            with _translated(folders):
+                plain = _plain(found, settings.runtime.choices)
+            return task(read(plain, plugins), _place(folder, settings.overrides.task, fixed))
+        except Exception as error:  # Hydra would print a line of its own about it
+            failures.append(error)
+            return None
 
     quiet = ["hydra/hydra_logging=disabled", "hydra/job_logging=disabled", "hydra.output_subdir=null"]
     place = [_readable(f"hydra.sweep.dir={folder}"), "hydra.sweep.subdir=."]
@@ -149,13 +165,37 @@ def sweep(
     try:
         with _translated(folders):
             hydra.main(version_base="1.3", config_path=str(directory()), config_name="train")(job)()
+    except Exception:
+        # A sweeper that searches fails because a job has no value; the failure of that job says why.
+        if not failures:
+            raise
     finally:
         sys.argv = arguments
+    if failures:
+        raise failures[0]
 
 
-def _folder_name(swept: Sequence[str]) -> str:
-    """Return the name of a folder for the swept settings."""
-    return re.sub(r"[^\w.=,+-]", "-", ",".join(swept)) or "job"
+def _parsed(overrides: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], list[Any]]:
+    """Return the overrides of a sweep for Hydra, as texts and parsed; raise a ConfigError for a mistyped setting."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser, prepared = OverridesParser.create(), _prepared(overrides, folders)
+    with _hydra(folders) as composed:
+        _refuse([_first(override) for override in parser.parse_overrides(prepared)], composed)
+    forced = [_forced(override) for override in prepared]
+    with _translated(folders):
+        return forced, parser.parse_overrides(forced)
+
+
+def _fixed(parsed: Sequence[Any]) -> set[str]:
+    """Return the overrides that are the same for all jobs of a sweep."""
+    return {override.input_line for override in parsed if not override.is_sweep_override()}
+
+
+def _place(folder: Path, job: Sequence[str], fixed: set[str]) -> Path:
+    """Return the folder of a job, which is named after the swept settings."""
+    swept = [override.lstrip("+") for override in job if override not in fixed]
+    return folder / (re.sub(r"[^\w.=,+-]", "-", ",".join(swept)) or "job")
 
 
 def _prepared(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
@@ -211,6 +251,11 @@ def _refuse(overrides: Sequence[str], composed: Callable[[Sequence[str]], Compos
         key, _, value = override.partition("=")
         if _is_setting(override) and (error := refuse_setting(key, value, listed, GROUPS)):
             raise error
+
+
+def listed(overrides: Sequence[str], folders: Sequence[Path] = ()) -> list[str]:
+    """Return the dotted keys of the settings that these recipes list."""
+    return _listed(compose(overrides, folders).plain)
 
 
 def _listed(plain: Plain) -> list[str]:

@@ -63,7 +63,7 @@ def refuse_setting(key: str, value: str, listed: Iterable[str], groups: Iterable
     if section in _OWN and name in _OWN[section]:
         return None
     if key.partition(".")[0] not in TOP:
-        meant = keys_meant(key, listed) or _groups_meant(key, groups) or _nearest(key, listed, groups)
+        meant = keys_meant(key, listed) or _groups_meant(key, groups) or nearest(key, listed, groups)
         advice = did_you_mean(f"{other}={value}" for other in meant) or "`genlab train --help` lists all settings."
         return ConfigError(f"Unknown setting {key!r}. {advice}")
     if "." in section and section in sections:
@@ -111,7 +111,7 @@ def _groups_meant(key: str, groups: Iterable[str]) -> list[str]:
     return [group for group in groups if group.rpartition("/")[2] == key]
 
 
-def _nearest(key: str, listed: Iterable[str], groups: Iterable[str]) -> list[str]:
+def nearest(key: str, listed: Iterable[str], groups: Iterable[str] = ()) -> list[str]:
     """Return the keys or groups whose last word is most similar to that of a key."""
     named: dict[str, list[str]] = {}
     for other in listed:

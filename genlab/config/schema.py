@@ -11,7 +11,7 @@ Plain = dict[str, Any]
 """Settings as dictionaries, lists, texts, numbers, booleans and null."""
 TOP = ("model", "data", "trainer", "seed", "device", "run", "start", "plugins")
 """The keys at the top of a config."""
-LOADING = tuple(field.name for field in fields(LoadingSettings))
+LOADING = ("keep", *(field.name for field in fields(LoadingSettings)))
 """The settings of `data` that belong to no source but apply to all of them."""
 PARTS = ("network", "features")
 """The parts of a model's settings that are recipes of their own."""
@@ -27,6 +27,8 @@ class Config:
 
     model: Plain
     data: Plain
+    keep: tuple[int | str, ...]
+    """The classes of which training and validation have items, by name or number; empty for all."""
     loading: LoadingSettings
     trainer: TrainerSettings
     optimizers: dict[str, PlayerSettings]
@@ -56,7 +58,11 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
     model = dict(plain["model"])
     optimizers = settings_of("model.optimizers", model.pop("optimizers", {}))
     best = model.pop("best", None)
-    data = dict(plain["data"])
+    # Runs of earlier versions have no such setting; a single class needs no brackets.
+    keep = check("data", _data, {"keep": plain["data"].get("keep", [])})["keep"]
+    keep = keep if isinstance(keep, tuple) else (keep,)
+    plain = {**plain, "data": {**plain["data"], "keep": list(keep)}}
+    data = {key: value for key, value in plain["data"].items() if key != "keep"}
     loading = {name: data.pop(name) for name in LOADING if name in data}
     files = plain.get("plugins", list(plugins))
     free = {key: plain[key] for key in plain if key in ("seed", "device", "run", "start")}
@@ -64,6 +70,7 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
     return Config(
         model=model,
         data=data,
+        keep=keep,
         loading=_typed("data", LoadingSettings, loading),
         trainer=_typed("trainer", TrainerSettings, plain["trainer"]),
         optimizers={
@@ -76,6 +83,10 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
 
 def _top(*, seed: int, device: str, run: str | None, start: str | None, best: str | None, plugins: list[str]) -> None:
     """Declare the types of the settings that belong to no part."""
+
+
+def _data(*, keep: tuple[int | str, ...] | int | str) -> None:
+    """Declare the type of the setting that chooses among the items of any data set."""
 
 
 def settings_of(label: str, value: Any) -> Mapping[str, Any]:
@@ -128,6 +139,11 @@ def differences(ours: Plain, theirs: Plain) -> list[str]:
     """Return the dotted keys whose values differ, sorted."""
     mine, other = flatten(ours), flatten(theirs)
     return [key for key in sorted(set(mine) | set(other)) if mine.get(key) != other.get(key)]
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message: as a user types it, or `not set` for null."""
+    return "not set" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def flatten(plain: Mapping[str, Any], prefix: str = "") -> Plain:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,9 @@ from genlab.registry import ConfigError
 
 if TYPE_CHECKING:
     from genlab.data.batches import Table
+
+Redraw = Callable[[Mapping[str, Tensor]], Tensor]
+"""A function from the rows of all attributes, by name, to the stored items that they describe."""
 
 SPLITS = ("train", "validation", "test")
 MODELLED = ("x", "y", "label")
@@ -48,6 +51,8 @@ class Dataset:
     """Files that could not be used and were left out: `name: reason`."""
     contents: str = ""
     """A digest of the rows of `x`, from sources that know it; a large file is then not read to compute it."""
+    redraw: Redraw | None = None
+    """Draws the stored items that other attribute values describe; only drawn data can do that."""
 
     def __post_init__(self) -> None:
         if "x" not in self.columns:
@@ -127,6 +132,23 @@ class Dataset:
     def with_splits(self, splits: dict[str, Tensor]) -> Dataset:
         """Return the same data, and the same fingerprint, with other splits."""
         return replace(self, splits=splits)
+
+    def keeping(self, classes: Iterable[int | str]) -> Self:
+        """Return the same data with only items of these classes, by name or number, in training and validation.
+
+        The test split and the numbers of the classes stay as they are. The fingerprint changes with the splits.
+        """
+        label = self.columns.get("label")
+        if label is None or not isinstance(label.kind, Classes):
+            raise ConfigError("Labels must be classes to keep some of them, and this data has none.")
+        # As texts: a name such as 3 is written like a number in a YAML file, and comes before the number.
+        kept = torch.tensor([label.kind.number(str(each)) for each in classes])
+        splits = dict(self.splits)
+        for name in ("train", "validation"):
+            splits[name] = splits[name][torch.isin(label.rows[splits[name]], kept)]
+        if all(len(splits[name]) == len(self.splits[name]) for name in SPLITS):
+            return self
+        return replace(self, splits=splits, fingerprint=fingerprint_of({}, splits, self.fingerprint))
 
     def digest(self, *names: str) -> str:
         """Return 16 hex digits that change with the splits and with these columns, if the data has them."""

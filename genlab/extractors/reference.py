@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genlab.data.dataset import Dataset
-from genlab.data.files.cache import cache_folder
+from genlab.data.files.cache import cache_folder, size
 from genlab.data.held_out import batches, chosen
 from genlab.data.progress import progress
 from genlab.networks.extractor import Extractor
@@ -25,13 +26,34 @@ def reference(dataset: Dataset, split: str, extractor: Extractor, count: int | N
     rows = chosen(dataset, split, count, seed)
     if not len(rows):
         raise ConfigError(f"There are no {split} {dataset.kind.plural} to compare with.")
-    folder = cache_folder() / "references" / dataset.fingerprint
+    folder = _folder() / dataset.fingerprint
     name = _name(dataset, split, extractor, rows)
     vectors = _found(folder, name)
     if vectors is None:
         vectors = _extracted(dataset, rows, extractor)
         _store(folder, name, vectors)
     return vectors.to(extractor.device)
+
+
+def stored() -> list[Path]:
+    """Return all files of vectors in the cache."""
+    return sorted(_folder().glob("*/*-*-*-*-*.npy"))
+
+
+def clean() -> int:
+    """Remove all vectors from the cache; return the bytes that this frees."""
+    files = stored()
+    freed = size(files)
+    for file in files:
+        file.unlink(missing_ok=True)
+    for folder in [*{file.parent for file in files}, _folder()]:
+        with suppress(OSError):  # rmdir refuses a folder that is not empty
+            folder.rmdir()
+    return freed
+
+
+def _folder() -> Path:
+    return cache_folder() / "references"
 
 
 def _name(dataset: Dataset, split: str, extractor: Extractor, rows: Tensor) -> str:

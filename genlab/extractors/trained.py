@@ -1,18 +1,20 @@
 """Networks that are trained once on a data set, and loaded from the cache folder afterwards."""
 
 import hashlib
+import re
 import shutil
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar, get_args
 
 import torch
 
 from genlab.contract import Model, home
 from genlab.data.dataset import Dataset
-from genlab.data.files.cache import cache_folder, lock
+from genlab.data.files.cache import cache_folder, lock, size
 from genlab.randomness import reseed
 from genlab.registry import ConfigError, RunError
 from genlab.training import checkpoint
@@ -22,14 +24,44 @@ from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSet
 from genlab.training.trainer import Trainer
 
 Network = TypeVar("Network", bound=Model)
+Name = Literal["classifier", "attribute classifier", "rotation network"]
+"""The names of all recipes, whose networks `clean` removes."""
+_FOLDER = re.compile("[0-9a-f]{16}-[0-9a-f]{8}")
+
+
+def stored() -> list[Path]:
+    """Return the folders of all networks in the cache, also of those that are not trained to the end."""
+    families = [_family(name) for name in get_args(Name)]
+    found = [path for family in families if family.is_dir() for path in sorted(family.iterdir())]
+    # The user may have chosen a folder as the cache that holds other things, too.
+    return [path for path in found if _FOLDER.fullmatch(path.name)]
+
+
+def clean() -> int:
+    """Remove all networks from the cache but those that are being trained; return the bytes that this frees."""
+    freed = 0
+    for folder in stored():
+        with lock(folder.parent, folder.name, wait=False) as ours:
+            if ours:
+                freed += size([folder])
+                shutil.rmtree(folder)
+    for name in get_args(Name):
+        with suppress(OSError):  # rmdir refuses a folder that is not empty
+            _family(name).rmdir()
+    return freed
+
+
+def _family(name: Name) -> Path:
+    """Return the folder of all networks with this name."""
+    return cache_folder() / f"{name.replace(' ', '-')}s"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Generic[Network]):
     """Everything that determines a trained network; a change to any of it gives another network."""
 
-    name: str
-    """The name in messages, which put `a` before it."""
+    name: Name
+    """The name in messages, which put `a` or `an` before it."""
     dataset: Dataset
     untrained: Callable[[], Network]
     layers: tuple[object, ...]
@@ -44,7 +76,7 @@ class Recipe(Generic[Network]):
         """The folder of the network in the cache; it depends on the data, the settings and the layers."""
         recipe = [self.seed, self.settings, self.loading, self.player, *self.layers]
         version = hashlib.sha256(repr(recipe).encode()).hexdigest()[:8]
-        return cache_folder() / f"{self.name.replace(' ', '-')}s" / f"{self.dataset.fingerprint}-{version}"
+        return _family(self.name) / f"{self.dataset.fingerprint}-{version}"
 
     def trained(self, device: torch.device, console: Console) -> Network:
         """Return the trained network in evaluation mode; train it if the cache does not have it."""

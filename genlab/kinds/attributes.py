@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from genlab.kinds.kind import Exhibit, Kind, Row
-from genlab.registry import ConfigError
+from genlab.registry import ConfigError, unknown
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,19 @@ class Classes(Kind):
     def shape(self) -> tuple[()]:
         """A single number."""
         return ()
+
+    def number(self, label: object) -> int:
+        """Return the number of a class that is given by its name, in upper or lower case, or by its number."""
+        if isinstance(label, str):
+            numbers = {name.casefold(): number for number, name in enumerate(self.names)}
+            if label.casefold() in numbers:
+                return numbers[label.casefold()]
+            if not label.isdecimal():
+                raise unknown("class", label, self.names)
+            label = int(label)
+        if not isinstance(label, int | np.integer) or isinstance(label, bool) or not 0 <= label < len(self):
+            raise ConfigError(f"A class must be a number from 0 to {len(self) - 1} or a name, got {label!r}.")
+        return int(label)
 
     def describe(self) -> str:
         """Return `classes (10 names)`."""

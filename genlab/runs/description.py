@@ -23,6 +23,9 @@ def description(run: Run, config: Config, trainer: Trainer) -> list[str]:
         f"{choices['precision']}, compiled: {choices['compiled']}, {choices['memory']}",
         f"in {run.path}",
     ]
+    if config.keep:
+        kept = ", ".join(map(str, config.keep))
+        lines.append(f"Training and validation use only the classes {kept} (data.keep); the test uses all classes.")
     if quick := trainer.validation.quick:
         bound = f"The first and the last time aside, this takes at most {SHARE:.0%} of the time."
         lines.append(f"Validations also measure {', '.join(quick.names)}. {bound}")

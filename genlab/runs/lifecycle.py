@@ -4,17 +4,17 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from genlab import __version__
 from genlab.build import TABLES, build_data, build_trainer, load_plugins
 from genlab.config import compose, plugins, schema
-from genlab.config.schema import Config
+from genlab.config.schema import Config, shown
 from genlab.config.trust import Trust
 from genlab.contract import ABILITIES, Model, conditions
 from genlab.data.dataset import MODELLED, Dataset
@@ -43,11 +43,8 @@ def train(
     folder = Path(config.run).expanduser() if config.run else None
     if folder and folders.exists(folder):
         return _repeat(Run(folder), config, console, trust)
-    trust.remember(load_plugins(config.plugins))
     # Found before the folder is created: afterwards `latest` would be this run itself.
-    start = folders.find(config.start).path if config.start else None
-    if start:
-        plugins.trusted(start, compose.load(start / "config.yaml").plugins, trust)
+    start = _start(config, trust)
     dataset = build_data(config)
     trainer = build_trainer(config, dataset, console)
     beginning = folders.make(folder, config.name)
@@ -61,6 +58,37 @@ def train(
     return _repeat(new, config, console, trust)
 
 
+def check(configs: Iterable[Config], console: Console, trust: Trust) -> None:
+    """Raise the ConfigError with which `train` would refuse one of these configs; create no run."""
+    new = list[Config]()
+    for config in configs:
+        folder = Path(config.run).expanduser() if config.run else None
+        if folder and folders.exists(folder):
+            _refuse_other(Run(folder), config)
+        else:
+            new.append(config)
+    # Configs of the same data follow each other, so that each data set is built once, and only one is in memory.
+    for _, group in groupby(sorted(new, key=_data), _data):
+        dataset: Dataset | None = None
+        for config in group:
+            _start(config, trust)
+            dataset = build_data(config) if dataset is None else dataset
+            build_trainer(config, dataset, console)
+
+
+def _data(config: Config) -> str:
+    return str(config.plain["data"])
+
+
+def _start(config: Config, trust: Trust) -> Path | None:
+    """Load the user's plugins; return the run whose weights are copied, after checking that its plugins are trusted."""
+    trust.remember(load_plugins(config.plugins))
+    start = folders.find(config.start).path if config.start else None
+    if start:
+        plugins.trusted(start, compose.load(start / "config.yaml").plugins, trust)
+    return start
+
+
 def resume(run: Run, overrides: list[str], console: Console, trust: Trust | None = None) -> tuple[Run, Outcome | None]:
     """Continue a run with its own config; only the number of epochs or steps and the device can change."""
     run.check_format()
@@ -71,15 +99,7 @@ def resume(run: Run, overrides: list[str], console: Console, trust: Trust | None
 
 def _repeat(run: Run, config: Config, console: Console, trust: Trust) -> tuple[Run, Outcome | None]:
     """Continue the run that is in the folder already, if its config is this one."""
-    run.check_format()
-    known = compose.load(run.path / "config.yaml")
-    if keys := [key for key in schema.differences(known.plain, config.plain) if key != "run"]:
-        kept, asked = schema.flatten(known.plain), schema.flatten(config.plain)
-        values = ", ".join(f"{key} ({kept.get(key)} there, {asked.get(key)} here)" for key in keys)
-        raise ConfigError(
-            f"{run.path} holds a run with another config; these keys differ: {values}. "
-            f"Continue that run with `genlab resume {shlex.quote(str(run.path))}`, or choose another folder."
-        )
+    known = _refuse_other(run, config)
     for file in config.plugins:
         own = Path(file).expanduser()
         source = own.read_bytes()
@@ -90,6 +110,20 @@ def _repeat(run: Run, config: Config, console: Console, trust: Trust) -> tuple[R
             )
         trust.remember({own.resolve(): source})
     return _continue(run, known, console, trust, same=True)
+
+
+def _refuse_other(run: Run, config: Config) -> Config:
+    """Return the config of a run; raise a ConfigError if it is not this one."""
+    run.check_format()
+    known = compose.load(run.path / "config.yaml")
+    if keys := [key for key in schema.differences(known.plain, config.plain) if key != "run"]:
+        kept, asked = schema.flatten(known.plain), schema.flatten(config.plain)
+        values = ", ".join(f"{key} ({shown(kept.get(key))} there, {shown(asked.get(key))} here)" for key in keys)
+        raise ConfigError(
+            f"{run.path} holds a run with another config; these keys differ: {values}. "
+            f"Continue that run with `genlab resume {shlex.quote(str(run.path))}`, or choose another folder."
+        )
+    return known
 
 
 def _continue(run: Run, config: Config, console: Console, trust: Trust, *, same: bool) -> tuple[Run, Outcome | None]:
@@ -161,9 +195,10 @@ def _fit(run: Run, config: Config, trainer: Trainer, console: Console, trust: Tr
         model, settings = open_model(other, trust), compose.load(other.path / "config.yaml")
         console.say(begin_with(trainer, config, start, model, settings))
     run.record(state="running")
+    keep_totals = _totals(run, config, trainer)
     texts = {"config": "```yaml\n" + compose.as_yaml(config.plain) + "```"}
     try:
-        outcome = trainer.fit(run.path, console, texts, hyperparameters(config))
+        outcome = trainer.fit(run.path, console, texts, hyperparameters(config), saved=keep_totals)
     except RunError as error:
         run.record(state="failed", reason=str(error))
         raise
@@ -177,6 +212,7 @@ def _fit(run: Run, config: Config, trainer: Trainer, console: Console, trust: Tr
         raise ConfigError(f"{reason}. The checkpoints so far are intact. Continue with: {command}") from error
     if (quick := trainer.validation.quick) and quick.left_out:
         console.say(quick.summary())
+    keep_totals()
     run.record(
         state=outcome.state,
         step=outcome.step,
@@ -184,18 +220,25 @@ def _fit(run: Run, config: Config, trainer: Trainer, console: Console, trust: Tr
         test=outcome.test,
         best=outcome.best,
         warnings=outcome.warnings,
-        **_totals(run, outcome),
         **trainer.engine.describe(),
     )
     return outcome
 
 
-def _totals(run: Run, outcome: Outcome) -> dict[str, Any]:
-    """Return time, items and items per second over all calls that have trained this run."""
-    facts = run.facts
-    seconds = facts.get("seconds", 0) + outcome.seconds
-    items = facts.get("items", 0) + round(outcome.items_per_second * outcome.seconds)
-    return {"seconds": round(seconds, 3), "items": items, "items_per_second": round(items / seconds)}
+def _totals(run: Run, config: Config, trainer: Trainer) -> Callable[[], None]:
+    """Return a function that records time, items and items per second over all calls that have trained this run.
+
+    It is called after every checkpoint, so that a call which is killed counts up to its last checkpoint. The totals
+    cannot stand in the checkpoint: its bytes are the same whether a run was interrupted or not.
+    """
+    before, began = run.facts.get("seconds", 0), time.perf_counter()
+
+    def record() -> None:
+        seconds = before + time.perf_counter() - began
+        items = trainer.position.batches * config.trainer.batch_size
+        run.record(seconds=round(seconds, 3), items=items, items_per_second=round(items / seconds))
+
+    return record
 
 
 def _has_checkpoints(run: Run) -> bool:

@@ -33,6 +33,7 @@ _BEFORE_A_CHECKPOINT = (
 )
 _FOLDERS = ("images", "texts", "sounds", "tensorboard", "checkpoints", "plugins")
 _LOCKED_BY = re.compile(r"process \d+")
+_RESTORE = "Restore run.json from a copy, or train again in another folder."
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class Run:
         try:
             facts: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{self.path} is not a run: its run.json cannot be read ({error}).") from None
-        if not isinstance(facts, dict):
-            raise ConfigError(f"{self.path} is not a run: its run.json must hold a JSON object.")
+            raise ConfigError(f"{self.path} is not a run: its run.json cannot be read ({error}). {_RESTORE}") from None
+        if not isinstance(facts, dict) or not facts:
+            raise ConfigError(f"{self.path} is not a run: its run.json must hold a JSON object with facts. {_RESTORE}")
         return facts
 
     @property
@@ -239,12 +240,21 @@ def runs(folder: Path = OUTPUTS) -> list[Run]:
     """Return all runs below a folder, oldest first, of every format."""
     found = []
     for path in folder.rglob("run.json") if folder.is_dir() else ():
-        try:
-            run = Run(path.parent)
-            found += [run] if run.facts else []
-        except ConfigError as error:
-            warnings.warn(f"{error} It is skipped.", stacklevel=2)
+        run = Run(path.parent)
+        if error := _damage(run):
+            warnings.warn(f"Skipped: {error}", stacklevel=2)
+        else:
+            found.append(run)
     return sorted(found, key=lambda run: (str(run.facts.get("created")), run.path))
+
+
+def _damage(run: Run) -> ConfigError | None:
+    """Return the error of a run whose run.json cannot be read."""
+    try:
+        _ = run.facts
+    except ConfigError as error:
+        return error
+    return None
 
 
 def find(name: str) -> Run:
@@ -290,26 +300,31 @@ def meant(names: Sequence[str]) -> list[Run]:
     """Return the named runs, and all runs below named folders that are not runs themselves; each run once.
 
     A shell expands `sweep/*` to everything in that folder. So files and folders without runs are skipped with a
-    warning, and refused only if there is no run at all.
+    warning, as are damaged runs and those of another format. All are refused only if there is no other run.
     """
-    found: dict[Path, Run] = {}
-    skipped, other_format = list[str](), list[Run]()
-    for name in names:
-        path = Path(name).expanduser()
-        if _is_run(path) or not path.exists():
-            inside = [find(name)]
-        else:
-            inside = runs(path)
-            skipped += [] if inside else [name]
-        other_format += [run for run in inside if run.format != FORMAT]
-        found |= {run.path.resolve(): run for run in inside if run.format == FORMAT and run.path.resolve() not in found}
+    inside = {name: _inside(name) for name in names}
+    every = {run.path.resolve(): run for runs_of_one in inside.values() for run in runs_of_one}
+    damaged = {path: error for path, run in every.items() if (error := _damage(run))}
+    readable = [run for path, run in every.items() if path not in damaged]
+    found = [run for run in readable if run.format == FORMAT]
+    other_format = [run for run in readable if run.format != FORMAT]
     if not found:
         for run in other_format[:1]:
             run.check_format()
-        raise ConfigError(f"There are no runs in {', '.join(names)}.")
-    if skipped:
+        raise next(iter(damaged.values()), ConfigError(f"There are no runs in {', '.join(names)}."))
+    for error in damaged.values():
+        warnings.warn(f"Skipped: {error}", stacklevel=2)
+    if skipped := [name for name, runs_of_one in inside.items() if not runs_of_one]:
         warnings.warn(f"Skipped, because no runs are in them: {', '.join(skipped)}.", stacklevel=2)
     if other_format:
         listed = ", ".join(str(run.path) for run in other_format)
         warnings.warn(f"Skipped, because other versions of genlab wrote them: {listed}.", stacklevel=2)
-    return list(found.values())
+    return found
+
+
+def _inside(name: str) -> list[Run]:
+    """Return the run that a name means, also if it is damaged, or the undamaged runs below a folder."""
+    path = Path(name).expanduser()
+    if _is_run(path):
+        return [Run(path)]
+    return runs(path) if path.exists() else [find(name)]

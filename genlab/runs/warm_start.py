@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from genlab.config.schema import Config, flatten
+from genlab.config.schema import Config, flatten, shown
 from genlab.contract import Model
 from genlab.registry import ConfigError
 from genlab.training.trainer import Trainer
@@ -24,7 +24,9 @@ def begin_with(trainer: Trainer, config: Config, start: str, model: Model, other
     copied = f"The model begins with {len(same)} of its {len(ours)} tensors from {start}."
     our_settings, their_settings = _settings_of(config), _settings_of(other)
     differing = [key for key in our_settings if key in their_settings and our_settings[key] != their_settings[key]]
-    listed = ", ".join(f"{key} ({their_settings[key]} there, {our_settings[key]} here)" for key in differing)
+    listed = ", ".join(
+        f"{key} ({shown(their_settings[key])} there, {shown(our_settings[key])} here)" for key in differing
+    )
     return f"{copied} Settings that differ: {listed}." if differing else copied
 
 

@@ -1,7 +1,7 @@
 """The training loop: it deals batches and runs the turns of all players; it depends on no concrete model."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ from genlab.training.position import Position, position_of
 from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
 from genlab.training.tally import Tally
 from genlab.training.validation import Metrics, Quick, Validation
+
+_COUNTED = 100_000
+"""Steps whose batches are counted one by one to find the number of steps in some epochs."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Session:
     """The step of the newest checkpoint; -1 if there is none."""
     clock: tuple[float, int]
     """The time, and the number of batches that were dealt by then, from which the speed is measured."""
+    after_saving: Callable[[], None]
+    """Called after each checkpoint."""
 
     def restart_clock(self, batches: int) -> None:
         """Measure the speed from now on, so that validations and checkpoints do not count."""
@@ -137,16 +142,20 @@ class Trainer:
         console: Console | None = None,
         texts: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
+        saved: Callable[[], None] | None = None,
     ) -> Outcome:
-        """Train to the end, or until a signal asks to stop; texts and settings are shown in TensorBoard."""
+        """Train to the end, or until a signal asks to stop; call `saved` after each checkpoint.
+
+        Texts and settings are shown in TensorBoard.
+        """
         began = time.perf_counter()
         if self.folder != folder:
             self.take_up(folder)
         position, test = self.position, Metrics()
         first = position.batches
         journal = Journal(folder, position.step, texts or {}, settings or {})
-        saved = max(checkpoint.steps(folder / "checkpoints"), default=-1)
-        session = Session(folder, console or Console(), journal, saved, (began, first))
+        newest = max(checkpoint.steps(folder / "checkpoints"), default=-1)
+        session = Session(folder, console or Console(), journal, newest, (began, first), saved or (lambda: None))
         try:
             with Interruption().listening() as interruption, session.console.watching(self._plan()):
                 self._run(session, interruption)
@@ -263,6 +272,7 @@ class Trainer:
         best = position.best["step"] if position.best else None
         checkpoint.prune(session.folder / "checkpoints", self.settings.keep, best)
         session.saved = position.step
+        session.after_saving()
         session.restart_clock(self.position.batches)
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -305,12 +315,20 @@ class Trainer:
         return Plan(self.total, self.position.step, self.settings.epochs, self.data.kinds["x"].plural)
 
     def _steps_in(self, epochs: int) -> int:
-        """Return the number of steps that deal the batches of this many epochs."""
+        """Return the number of steps that deal the batches of this many epochs.
+
+        A model may deal other numbers in other steps, so the first steps are counted one by one. All later ones are
+        taken to deal as many as the one after these; otherwise a million epochs would take minutes to count.
+        """
         batches, step = epochs * self.data.batches_per_epoch, 0
-        while batches > 0:
-            batches -= 1 + sum(turn.repeat - 1 for turn in self.model.turns(step))
+        while batches > 0 and step < _COUNTED:
+            batches -= self._dealt_in(step)
             step += 1
-        return step
+        return step + max(0, -(-batches // self._dealt_in(step)))
+
+    def _dealt_in(self, step: int) -> int:
+        """Return the number of batches that a step deals: one for all first moves, and one for each repeated move."""
+        return 1 + sum(turn.repeat - 1 for turn in self.model.turns(step))
 
 
 def _training_data(

@@ -27,8 +27,23 @@ def test_a_run_is_made_repeated_and_refused_with_another_config(tmp_path: Path) 
     again = genlab(tmp_path, "train", "run=mine", *TINY)
     assert again.returncode == 0
     assert "There is nothing to do." in again.stdout
-    other = genlab(tmp_path, "train", "run=mine", "seed=5", *TINY)
-    assert_refused(other, "mine holds a run with another config; these keys differ: seed (0 there, 5 here).")
+    other = genlab(tmp_path, "train", "run=mine", "seed=5", *TINY, "trainer.epochs=1")
+    differences = "trainer.epochs (not set there, 1 here), trainer.steps (2 there, not set here)"
+    assert_refused(other, f"holds a run with another config; these keys differ: seed (0 there, 5 here), {differences}.")
+
+
+def test_the_next_commands_after_a_training_find_the_run_wherever_it_is(tmp_path: Path) -> None:
+    for run, board, listing in (
+        ("outputs/mine", "genlab board", "genlab list runs"),
+        ("far/mine", "genlab board far/mine", "genlab list runs far"),
+    ):
+        done = genlab(tmp_path, "train", f"run={run}", *TINY)
+        following = done.stdout.partition("Next:")[2].splitlines()
+        assert f"  {board}" in following
+        assert f"  {listing}" in following
+        assert run in genlab(tmp_path, *listing.split()[1:]).stdout
+    assert "far/mine" not in genlab(tmp_path, "list", "runs").stdout
+    assert genlab(tmp_path, "list", "models", "far").returncode == 2
 
 
 def test_the_summary_names_the_best_metric_the_speed_and_the_total_time(tmp_path: Path) -> None:
@@ -54,6 +69,21 @@ def test_a_resumed_run_sums_up_the_time_and_the_items_of_all_calls(place: Path) 
     assert after["items"] == 5 * 16
     assert after["seconds"] > before["seconds"]
     assert after["items_per_second"] == pytest.approx(after["items"] / after["seconds"], rel=0.02)
+
+
+def test_a_call_that_was_killed_counts_up_to_its_last_checkpoint(tmp_path: Path) -> None:
+    process = start(tmp_path, "train", *TINY, "trainer.steps=1000000", "trainer.checkpoint_every=5", "run=mine")
+    while process.poll() is None and max(checkpoint.steps(tmp_path / "mine/checkpoints"), default=0) < 10:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    killed = json.loads((tmp_path / "mine/run.json").read_text())
+    assert killed["items"] >= 5 * 16
+    steps = max(checkpoint.steps(tmp_path / "mine/checkpoints")) + 1
+    assert genlab(tmp_path, "resume", "mine", f"trainer.steps={steps}").returncode == 0
+    resumed = json.loads((tmp_path / "mine/run.json").read_text())
+    assert resumed["items"] == steps * 16
+    assert resumed["seconds"] > killed["seconds"] > 0
 
 
 def test_a_run_keeps_its_format_and_the_kinds_of_what_a_model_may_ask_for(finished: Path) -> None:
@@ -86,6 +116,23 @@ def test_the_main_metrics_are_printed_and_all_of_them_on_request(place: Path, mo
     assert rows(every.stdout)[:5] == rows(few.stdout)
     assert sorted(rows(every.stdout)) == sorted(metrics)
     assert "--all" not in every.stdout
+
+
+def test_data_show_takes_only_settings_of_the_data_and_names_them(tmp_path: Path) -> None:
+    own = "Available: data.count, data.size, data.seed, data.validation, data.test"
+    for setting, meant in {"count=3": "Did you mean data.count=3? ", "cuont=3": "Did you mean data.count=3? "}.items():
+        done = genlab(tmp_path, "data", "show", "faces", setting)
+        assert_refused(done, f"data 'faces' has no setting '{setting[:-2]}'. {meant}{own}")
+    done = genlab(tmp_path, "data", "show", "digits", "model.beta=2")
+    assert_refused(done, "data 'digits' has no setting 'model.beta'. Available: data.validation, data.test")
+
+
+def test_the_help_explains_arguments_and_cuts_no_summary(tmp_path: Path) -> None:
+    assert "Recipes and settings, such as model=vae" in genlab(tmp_path, "train", "--help").stdout
+    assert "Settings of the data" in genlab(tmp_path, "data", "show", "--help").stdout
+    commands = genlab(tmp_path, "data", "--help").stdout.partition("Commands:")[2]
+    assert "clean" in commands
+    assert "..." not in commands
 
 
 def test_the_program_says_its_version(tmp_path: Path) -> None:

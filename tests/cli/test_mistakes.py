@@ -67,10 +67,23 @@ def test_a_budget_without_its_group_gets_a_suggestion(place: Path) -> None:
     assert_refused(genlab(place, "resume", "latest", "steps=4"), "Did you mean trainer.steps=4?")
 
 
-def test_a_sweep_whose_first_run_is_refused_prints_no_empty_table(tmp_path: Path) -> None:
-    done = genlab(tmp_path, "train", "-m", "model=vaee,ae", "data=digits", "trainer=smoke")
-    assert_refused(done, "Unknown model 'vaee'.")
-    assert "validation" not in done.stdout
+@pytest.mark.parametrize(
+    ("swept", "sentence"),
+    [
+        ("data=digits model=ae,vaee", "Unknown model 'vaee'."),
+        ("data=digits trainer.steps=2,two", "trainer: steps must be an integer or null, got 'two'."),
+        ("data=digits model.latent_dim=2,0", "model 'vae': latent_dim must be at least 1, got 0."),
+        ("data=digits,gaussian model/network=conv", "network 'conv' takes images, and data 'gaussian' holds points"),
+    ],
+)
+def test_a_sweep_is_refused_before_its_first_job_if_any_of_its_jobs_would_be(
+    tmp_path: Path, swept: str, sentence: str
+) -> None:
+    done = genlab(tmp_path, "train", "-m", "trainer=smoke", *swept.split(), "run=sweep")
+    assert_refused(done, sentence)
+    assert "Error executing job" not in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(place: Path) -> None:

@@ -48,7 +48,10 @@ def test_every_recipe_has_a_description(group: str) -> None:
 
 
 def test_the_main_file_lists_every_setting_of_loading() -> None:
-    assert set(yaml.safe_load((directory() / "train.yaml").read_text())["data"]) == settings_of(LoadingSettings)
+    assert set(yaml.safe_load((directory() / "train.yaml").read_text())["data"]) == {
+        "keep",
+        *settings_of(LoadingSettings),
+    }
 
 
 @pytest.mark.parametrize("name", choices("model"))

@@ -16,6 +16,7 @@ import torch
 
 from genlab.data.files import cache
 from genlab.registry import ConfigError
+from tests.fixtures.program import unmeasured
 
 
 @pytest.fixture(autouse=True)
@@ -252,7 +253,8 @@ except ConfigError as error:
 
 
 def test_a_limit_on_file_size_is_noticed_before_anything_is_made(decoded: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", LIMITED]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=unmeasured())
     assert "take up to 0.2 MB" in done.stdout
     assert list(decoded.iterdir()) == []
 

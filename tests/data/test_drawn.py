@@ -51,6 +51,18 @@ def test_the_images_have_the_wanted_size_and_every_factor_as_an_attribute(drawin
     assert [len(images.splits[name]) for name in SPLITS] == [25, 5, 10]
 
 
+@DRAWINGS
+def test_redrawing_gives_the_images_and_another_attribute_another_image(drawing: str) -> None:
+    images = drawn(drawing)
+    rows = {name: column.rows for name, column in images.attributes.items()}
+    assert images.redraw
+    assert torch.equal(images.redraw(rows), images.columns["x"].rows)
+    moved = images.with_splits(images.splits).redraw
+    assert moved
+    changed = (moved({**rows, "size": rows["size"] * 0.9}) != images.columns["x"].rows).flatten(1).any(1)
+    assert changed.all()
+
+
 def test_the_label_is_the_shape_or_the_smile() -> None:
     assert drawn("shapes").classes == ("square", "ellipse", "heart")
     assert drawn("faces").classes == ("no smile", "smile")
@@ -246,7 +258,11 @@ def test_a_larger_set_of_points_starts_with_the_smaller_one() -> None:
     [
         ({"size": 300}, "size must be between 16 and 256, got 300."),
         ({"size": 15}, "size must be between 16 and 256, got 15."),
-        ({"count": 15}, "count must be above validation + test, which is 15, got 15."),
+        (
+            {"count": 15},
+            "data.count must be above data.validation + data.test, which is 5 + 10, got 15. Set data.count=150, or set "
+            "smaller splits: data.validation=1 data.test=3.",
+        ),
         ({"validation": 0}, "validation must be at least 1, got 0."),
         ({"test": -3}, "test must be at least 1, got -3."),
     ],
@@ -266,7 +282,10 @@ def test_impossible_settings_of_a_drawing_are_refused(drawing: str, changed: dic
         ({"means": [[1.0, 2.0, 3.0]]}, "means must have 1 or 2 coordinates each, got 3."),
         ({"means": [[1.0], [1.0, 2.0]]}, "means must all have the same number of coordinates, got 1 and 2."),
         ({"std": 0.0}, "std must be above 0, got 0.0."),
-        ({"count": 300}, "count must be above validation + test, which is 300, got 300."),
+        (
+            {"count": 2, "validation": 1, "test": 1},
+            "data.count must be above data.validation + data.test, which is 1 + 1, got 2. Set data.count=20.",
+        ),
     ],
     ids=str,
 )

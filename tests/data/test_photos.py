@@ -220,7 +220,7 @@ def test_links_to_a_photograph_count_once_and_copies_are_in_its_split(place: Pat
 def test_one_or_two_photographs_leave_none_for_training(tmp_path: Path, count: int) -> None:
     for number in range(count):
         save(tmp_path / f"photos/{number}.png", noise(40, 40, seed=number))
-    assert "leave no training images" in mistake(tmp_path / "photos")
+    assert "no training images beside validation and test" in mistake(tmp_path / "photos")
     assert len(read(tmp_path / "photos", validation=0.0, test=0.0).splits["train"]) == 4 * count
 
 
@@ -286,7 +286,7 @@ def test_few_large_photographs_are_in_memory_at_once(monkeypatch: pytest.MonkeyP
 def test_photographs_smaller_than_a_crop_are_bad_files(place: Path) -> None:
     save(place / "small.png", noise(15, 80))
     message = mistake(place)
-    assert message.startswith(f"1 of the 13 files in {place} cannot be used (in all), more than tolerate=0.01 of them:")
+    assert message.startswith(f"1 of the 13 files in {place} cannot be used, more than tolerate=0.01 of them:")
     assert "\n  small.png: it is 80 x 15, smaller than a crop (size=16)\n" in message
     images = read(place, tolerate=0.1)
     assert images.bad_files == ("small.png: it is 80 x 15, smaller than a crop (size=16)",)

@@ -3,10 +3,16 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from genlab.config.schema import Config
+from genlab.registry import RunError
+from genlab.runs import lifecycle
+from genlab.runs.run import Run
 from genlab.training import checkpoint
+from genlab.training.trainer import Outcome
 from tests.fixtures.program import TINY, assert_refused, genlab, start
 
 
@@ -78,12 +84,18 @@ def test_a_journal_is_read_up_to_its_first_bad_line(place: Path, line: bytes) ->
 
 
 def test_a_damaged_run_does_not_hide_the_others(place: Path) -> None:
-    (place / "outputs/x").mkdir()
-    (place / "outputs/x/run.json").write_text("")
-    with pytest.warns(UserWarning, match="outputs/x is not a run"):
-        done = genlab(place, "list", "runs")
-    assert "outputs/mine" in done.stdout
-    assert done.returncode == 0
+    for name, text in (("x", ""), ("y", "{}")):
+        (place / "outputs" / name).mkdir()
+        (place / "outputs" / name / "run.json").write_text(text)
+    for arguments in (["list", "runs"], ["compare", "outputs"], ["compare", "outputs/mine", "outputs/x", "outputs/y"]):
+        with (
+            pytest.warns(UserWarning, match="Skipped: outputs/x is not a run: .* Restore run.json from a copy, or"),
+            pytest.warns(UserWarning, match="Skipped: outputs/y is not a run"),
+        ):
+            done = genlab(place, *arguments)
+        assert done.returncode == 0
+        assert "outputs/mine" in done.stdout or "mine" in done.stdout
+    assert_refused(genlab(place, "compare", "outputs/x"), "outputs/x is not a run")
 
 
 def test_a_diverged_run_writes_json_that_others_can_read(tmp_path: Path) -> None:
@@ -140,8 +152,17 @@ def test_a_single_validation_image_is_enough(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_sweep_with_a_failing_job_shows_the_others(tmp_path: Path) -> None:
-    done = genlab(tmp_path, "train", "-m", "model.latent_dim=2,0,3", *TINY, "run=sweep")
-    assert done.returncode == 2
-    assert "latent_dim must be at least 1" in done.stderr
-    assert "sweep/model.latent_dim=3" in done.stdout
+def test_a_sweep_with_a_failing_job_goes_on_and_ends_with_the_sentence_of_that_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = lifecycle.train
+
+    def failing(config: Config, *others: Any) -> tuple[Run, Outcome | None]:
+        if config.seed == 1:
+            raise RunError("model: loss was not finite at step 1.")
+        return train(config, *others)
+
+    monkeypatch.setattr(lifecycle, "train", failing)
+    done = genlab(tmp_path, "train", "-m", "seed=1,2", *TINY, "run=sweep")
+    assert (done.returncode, done.stderr) == (1, "model: loss was not finite at step 1.\n")
+    assert "sweep/seed=2 │ finished" in done.stdout

@@ -1,12 +1,13 @@
 """The loop, tested on a game small enough to compute by hand."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from genlab.contract import Batch, Result
+from genlab.contract import Batch, Result, Turn
 from genlab.registry import ConfigError, RunError
 from genlab.training import checkpoint
 from genlab.training.journal import read
@@ -184,6 +185,24 @@ def test_epochs_count_dealt_batches() -> None:
     # 24 images in batches of 4 are 6 batches; a step of the toy game with two discriminator moves deals 2.
     assert toy_trainer(steps=None, epochs=3).total == 9
     assert toy_trainer(seeded(ToyGame, discriminator_turns=1), steps=None, epochs=3).total == 18
+
+
+def test_many_epochs_are_counted_at_once_and_exactly_where_a_model_changes_its_turns_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Eager(ToyGame):
+        """Moves the discriminator four times in each of the first two steps."""
+
+        def turns(self, step: int) -> list[Turn]:
+            discriminator, generator = super().turns(step)
+            return [replace(discriminator, repeat=4 if step < 2 else 2), generator]
+
+    # 6 batches an epoch: two steps of four batches, and one of two for each two of the rest.
+    for counted in (2, 3, 1000):
+        monkeypatch.setattr("genlab.training.trainer._COUNTED", counted)
+        totals = [toy_trainer(seeded(Eager), steps=None, epochs=epochs).total for epochs in (1, 2, 3)]
+        assert totals == [2, 4, 7]
+    assert toy_trainer(seeded(Eager), steps=None, epochs=10**12).total == 2 + (6 * 10**12 - 8) // 2
 
 
 def test_a_metric_that_is_not_measured_cannot_choose_the_best() -> None:

@@ -7,7 +7,7 @@ import mmap
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +97,12 @@ def lock(folder: Path, name: str, *, wait: bool = True, work: str = "decoding th
             finally:
                 path.unlink(missing_ok=True)
             return
+
+
+def size(paths: Iterable[Path]) -> int:
+    """Return the bytes of these files and of all files in these folders."""
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def clean() -> int:

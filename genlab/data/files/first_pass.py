@@ -51,7 +51,7 @@ def first_pass(
                 bad[name] = decoded
                 # Checked only from here on, because the message names this many files.
                 if len(bad) >= NAMED:
-                    check_bad(folder, bad, len(names), tolerate, "so far")
+                    check_bad(folder, bad, len(names), tolerate, " so far")
             else:
                 row, digest = decoded
                 file.write(row.data)
@@ -64,12 +64,12 @@ def first_pass(
     return notes if style.crop != "cells" else {**notes, "grids": grids}
 
 
-def check_bad(folder: Path, bad: dict[str, str], count: int, tolerate: float, when: str = "in all") -> None:
+def check_bad(folder: Path, bad: dict[str, str], count: int, tolerate: float, when: str = "") -> None:
     """Raise a ConfigError that names the first ten bad files if more are bad than are tolerated."""
     if len(bad) / count > tolerate:
         first = [f"\n  {shown(name)}: {reason}" for name, reason in list(bad.items())[:NAMED]]
         raise ConfigError(
-            f"{len(bad):,} of the {count:,} files in {shown(str(folder))} cannot be used ({when}), more than "
+            f"{len(bad):,} of the {count:,} files in {shown(str(folder))} cannot be used{when}, more than "
             f"tolerate={tolerate:g} of them:{''.join(first)}\n"
             "Remove or repair them, or raise data.tolerate to skip them."
         )

@@ -179,9 +179,9 @@ def split_by(digests: list[int], validation: float, test: float) -> dict[str, Te
             part[places == train.min()] = name
     if not (part == "train").any():
         different = len(np.unique(places))
+        found = "1 image leaves" if len(places) == 1 else f"{len(places)} images ({different} different) leave"
         raise ConfigError(
-            f"{len(places)} images ({different} different) leave no training images beside validation and test. "
-            "Set data.validation=0 data.test=0, or add images."
+            f"{found} no training images beside validation and test. Set data.validation=0 data.test=0, or add images."
         )
     return {name: torch.from_numpy(np.flatnonzero(part == name)) for name in ("train", "validation", "test")}
 

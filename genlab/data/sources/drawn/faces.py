@@ -5,7 +5,16 @@ from torch import Tensor
 
 from genlab.data.dataset import Dataset
 from genlab.data.sources.drawn.canvas import Painting, Plane, bar, box, circle, ellipse, in_chunks
-from genlab.data.sources.drawn.factors import Choice, Factors, Number, check_size, columns_of, draw_factors, split
+from genlab.data.sources.drawn.factors import (
+    Choice,
+    Factors,
+    Number,
+    check_size,
+    columns_of,
+    draw_factors,
+    redrawing,
+    split,
+)
 
 NO_OR_YES = ("no", "yes")
 
@@ -39,7 +48,8 @@ def faces(*, count: int, size: int, seed: int, validation: int, test: int) -> Da
     splits = split(count, validation, test)
     factors = draw_factors(FACTORS, count, seed, "faces")
     attributes = columns_of(FACTORS, factors)
-    return Dataset.of_images(draw(factors, size), splits, factors["smile"], ("no smile", "smile"), attributes)
+    images, redraw = draw(factors, size), redrawing(draw, FACTORS, size)
+    return Dataset.of_images(images, splits, factors["smile"], ("no smile", "smile"), attributes, redraw=redraw)
 
 
 def draw(factors: dict[str, Tensor], size: int) -> Tensor:

@@ -1,12 +1,12 @@
 """The factors that vary in a drawing: drawn at random for each image, and kept as its attributes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Column, attribute
+from genlab.data.dataset import Column, Redraw, attribute
 from genlab.randomness import generator
 from genlab.registry import ConfigError
 
@@ -63,6 +63,15 @@ def columns_of(factors: Factors, values: Mapping[str, Tensor]) -> dict[str, Colu
     return {COLUMNS.get(name, name): factor.column(values[name]) for name, factor in factors.items()}
 
 
+def redrawing(draw: Callable[[dict[str, Tensor], int], Tensor], factors: Factors, size: int) -> Redraw:
+    """Return the function that draws images of this size from the columns that `columns_of` returns."""
+
+    def redraw(columns: Mapping[str, Tensor]) -> Tensor:
+        return draw({name: columns[COLUMNS.get(name, name)] for name in factors}, size)
+
+    return redraw
+
+
 def chances(count: int, seed: int, purpose: str) -> Tensor:
     """Draw numbers from 0 to 1; the first ones are the same whatever the count."""
     blocks = range(-(-count // BLOCK))
@@ -84,6 +93,10 @@ def split(count: int, validation: int, test: int) -> dict[str, Tensor]:
         if part < 1:
             raise ConfigError(f"{name} must be at least 1, got {part}.")
     if count <= validation + test:
-        raise ConfigError(f"count must be above validation + test, which is {validation + test}, got {count}.")
+        small = f", or set smaller splits: data.validation={max(1, count // 10)} data.test={max(1, count // 5)}"
+        raise ConfigError(
+            f"data.count must be above data.validation + data.test, which is {validation} + {test}, got {count}. "
+            f"Set data.count={10 * (validation + test)}{small if count > 2 else ''}."
+        )
     order = torch.arange(count)
     return {"train": order[test + validation :], "validation": order[test : test + validation], "test": order[:test]}

@@ -7,7 +7,16 @@ from torch import Tensor
 
 from genlab.data.dataset import Dataset
 from genlab.data.sources.drawn.canvas import Plane, box, circle, ellipse, in_chunks
-from genlab.data.sources.drawn.factors import Choice, Factors, Number, check_size, columns_of, draw_factors, split
+from genlab.data.sources.drawn.factors import (
+    Choice,
+    Factors,
+    Number,
+    check_size,
+    columns_of,
+    draw_factors,
+    redrawing,
+    split,
+)
 
 REACH = 0.44
 """Distance that the largest shape reaches from its middle, where 1 is half of the image."""
@@ -42,7 +51,8 @@ def shapes(*, count: int, size: int, colour: bool, seed: int, validation: int, t
     splits = split(count, validation, test)
     varied = FACTORS | ({"colour": Choice(tuple(PALETTE))} if colour else {})
     factors = draw_factors(varied, count, seed, "shapes")
-    return Dataset.of_images(draw(factors, size), splits, factors["shape"], SHAPES, columns_of(varied, factors))
+    attributes, redraw = columns_of(varied, factors), redrawing(draw, varied, size)
+    return Dataset.of_images(draw(factors, size), splits, factors["shape"], SHAPES, attributes, redraw=redraw)
 
 
 def draw(factors: dict[str, Tensor], size: int) -> Tensor:
