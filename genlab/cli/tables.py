@@ -85,6 +85,19 @@ def measured_table(rows: Sequence[tuple[str, str, dict[str, float]]], caption: s
     return table
 
 
+def methods_table(rows: Mapping[str, Mapping[str, float | str]], first: str = "") -> Table:
+    """Return one line of metrics for each method: the model, then its baselines. A text stands as it is."""
+    table = Table(header_style="bold")
+    table.add_column(first)
+    names = list(dict.fromkeys(name for values in rows.values() for name in values))
+    for name in names:
+        table.add_column(name, justify="right")
+    for method, values in rows.items():
+        cells = [values.get(name, "") for name in names]
+        table.add_row(method, *(cell if isinstance(cell, str) else number(cell) for cell in cells))
+    return table
+
+
 def print_evaluation(record: dict[str, Any], *, every: bool) -> None:
     """Print the metrics of a run and how they were measured; by default only its main metrics."""
     from genlab.evaluation.main_metrics import main_metrics
@@ -171,7 +184,12 @@ def data_table(dataset: Dataset, file: Path) -> Table:
         summary.picture(dataset).save(file)
     except (OSError, ValueError) as error:
         raise ConfigError(f"The grid cannot be written to {file}: {error}") from None
+    return facts_table(dict(summary.described(dataset)))
+
+
+def facts_table(facts: Mapping[str, str]) -> Table:
+    """Return one line for each fact."""
     table = Table(show_header=False)
-    for name, value in summary.described(dataset):
+    for name, value in facts.items():
         table.add_row(name, Text(value))
     return table

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from genlab.charts import BEST, DOTS, HEAD, LETTER, POINT, dress, panels, scale
 from genlab.comparison.comparison import Comparison
-from genlab.comparison.panels import BEST, DOTS, HEAD, LETTER, POINT, dress, panels, scale
 
 if TYPE_CHECKING:
-    from genlab.comparison.panels import Axes, Chart
+    from genlab.charts import Axes, Chart
 
 _BASELINE = "#777777"
 _ACROSS, _DOWN, _TALLEST = 4, 6, 6000 // DOTS
@@ -84,4 +84,4 @@ def _draw_metric(panel: Axes, comparison: Comparison, name: str, places: Sequenc
     panel.set_ylim(places[-1] - 1, places[0] + 1)
     scale(panel, "x", values)
     panel.grid(axis="y", color="#eeeeee")
-    dress(panel, comparison, name)
+    dress(panel, name, comparison.remark(name))

@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 from rich.console import Console
 
-from genlab.comparison import chart, effects, files, panels, samples
+from genlab import charts
+from genlab.comparison import chart, effects, files, samples
 from genlab.comparison.comparison import Comparison, compared
 from genlab.comparison.differing import RunSettings
 from genlab.comparison.table import tables, width_of
@@ -31,11 +32,15 @@ def compare(
     checkpoint: str,
     by: str | None,
     metrics: Sequence[str],
+    every: bool,
     out: Path | None,
     form: str,
     trust: Trust,
 ) -> None:
-    """Print the comparison of these runs, and write its files into `out` or into a new folder."""
+    """Print the comparison of these runs, and write its files into `out` or into a new folder.
+
+    Without `metrics` or `every`, the tables on the terminal hold only the main metrics, and the one to sort by.
+    """
     if out:
         refuse_unwritable(out)
     comparison = compared(meant(names), run_settings, checkpoint)
@@ -44,7 +49,10 @@ def compare(
     if form in FORMATS:
         print(FORMATS[form](comparison), end="")
     else:
-        _print_tables(comparison)
+        printed = comparison if every or metrics else comparison.shortened(by)
+        _print_tables(printed)
+        if more := len(comparison.metrics) - len(printed.metrics):
+            print(f"{more} more metrics are in {TABLE}; --all prints them, and --metrics NAME,... those you name.")
     # CSV and JSON are read by programs, so nothing else goes to their stream.
     stream = sys.stderr if form in FORMATS else sys.stdout
     for note in comparison.notes:
@@ -102,8 +110,8 @@ def _write(comparison: Comparison, folder: Path, trust: Trust) -> tuple[list[Pat
     writers: dict[str, Callable[[BinaryIO], None] | None] = {
         TABLE: files.as_writer(files.as_csv(comparison)),
         "table.json": files.as_writer(files.as_json(comparison)),
-        CHART: panels.written(chart.metrics(comparison)),
-        "effects.png": panels.written(effects.effects(comparison)),
+        CHART: charts.written(chart.metrics(comparison)),
+        "effects.png": charts.written(effects.effects(comparison)),
         **samples.files(sampled),
     }
     written = [write_fresh(folder / name, write).path for name, write in writers.items() if write]

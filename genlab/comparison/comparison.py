@@ -10,6 +10,7 @@ from typing import Any
 from genlab.comparison import comparable
 from genlab.comparison.differing import RunSettings, differing, entangled, labels, objectives, values
 from genlab.comparison.measured import COSTS, RUNS, Measured, cost, direction, is_objective, measured
+from genlab.evaluation.main_metrics import main_of
 from genlab.metrics.metric import Metric
 from genlab.registry import ConfigError, pick
 from genlab.runs.run import Run
@@ -80,6 +81,19 @@ class Comparison:
         metrics, costs = ([name for name in chosen if name in part] for part in (self.metrics, self.costs))
         return replace(self, metrics=metrics, costs=costs, mixed=self.mixed & set(metrics))
 
+    def shortened(self, by: str | None) -> "Comparison":
+        """Keep the main metrics of the evaluated runs, the losses of the others, and the metric to sort by.
+
+        All metrics are kept if no run is evaluated.
+        """
+        evaluated = [row for row in self.rows if row.measured.parts]
+        if not evaluated:
+            return self
+        chosen = [name for row in evaluated for name in main_of(list(row.measured.parts))]
+        own = ["validation/loss", "test/loss"] if len(evaluated) < len(self.rows) else []
+        names = dict.fromkeys([*chosen, *own, *([by] if by else [])])
+        return replace(self, metrics=[name for name in names if name in self.metrics])
+
     @property
     def groups(self) -> list[list[str]]:
         """The settings that may have an effect; those of a group always change together."""
@@ -92,6 +106,13 @@ class Comparison:
         if way is None or name in self.mixed | self.doubtful or len(means) < 2:
             return None
         return min(means) if way == "lower" else max(means)
+
+    def remark(self, name: str) -> str:
+        """Return whether a metric compares, and if it does, its better direction."""
+        if name in self.mixed | self.doubtful:
+            return "not comparable" if name in self.mixed else "may not compare"
+        way = direction(name)
+        return f"{way} is better" if way else ""
 
     def baseline(self, name: str) -> float | None:
         """Return the baseline of a metric if all runs have the same one."""

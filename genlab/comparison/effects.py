@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import TYPE_CHECKING
 
+from genlab.charts import BEST, LETTER, PANEL, POINT, dress, panels, scale, spans
 from genlab.comparison.comparison import Comparison
 from genlab.comparison.differing import text
 from genlab.comparison.measured import direction
-from genlab.comparison.panels import BEST, LETTER, PANEL, POINT, dress, panels, scale, spans
 
 if TYPE_CHECKING:
-    from genlab.comparison.panels import Axes, Chart
+    from genlab.charts import Axes, Chart
 
 _LEVEL = 6
 """Largest number of values whose names are tilted only slightly."""
@@ -93,7 +93,7 @@ def _draw_effect(panel: Axes, comparison: Comparison, setting: str, name: str) -
     )
     panel.plot([places[value] for value in order], [mean(points[value]) for value in order], color=BEST, **line)
     scale(panel, "y", [value for means in points.values() for value in means])
-    dress(panel, comparison, name)
+    dress(panel, name, comparison.remark(name))
     if not numbers:
         tilted = _tilted(comparison, setting)
         panel.set_xticks([places[value] for value in order], [_cut(value) for value in order])

@@ -1,6 +1,6 @@
 """The few most important metrics of a record, chosen by the abilities of the model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from genlab.evaluation.record import Record
 
@@ -26,9 +26,13 @@ _SUFFIXED = ("negative_bound", "FD", "precision", "recall", "KID", "distance")
 
 def main_metrics(record: Record) -> list[str]:
     """Return the names of the main metrics of a record's last checkpoint: at most five, the most telling first."""
-    names = list(record["last"]["metrics"])
+    return main_of(list(record["last"]["metrics"]))
+
+
+def main_of(names: Sequence[str]) -> list[str]:
+    """Return the main ones of these metrics: at most five, the most telling first."""
     chosen = [_first(names, heads) for heads in _ORDER]
-    return [name for name in chosen if name][:MOST] or names[:MOST]
+    return [name for name in chosen if name][:MOST] or list(names[:MOST])
 
 
 def _first(names: Iterable[str], heads: Iterable[str]) -> str | None:

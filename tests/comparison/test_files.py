@@ -100,6 +100,32 @@ def test_a_run_is_one_line_on_a_pipe(sweep: Path) -> None:
     assert any("real-data baseline" in line and "2.000" in line for line in printed.splitlines())
 
 
+def test_the_main_metrics_are_printed_and_all_of_them_on_request_and_files_hold_all(tmp_path: Path) -> None:
+    main = ("PSNR", "negative_elbo", "FD-classifier", "precision-classifier", "recall-classifier")
+    one: tuple[float, float | None, float | None] = (1.0, None, None)
+    measured = dict.fromkeys((*main, "MIG", "SSIM", "KID-classifier", "copies"), one)
+    losses = {"validation/loss", "test/loss"}
+    runs = [evaluate(make_run(tmp_path / str(seed), f"seed={seed}"), measured) for seed in (0, 1)]
+    make_run(tmp_path / "2", "seed=2")
+
+    def headings_of(*options: str) -> set[str]:
+        printed = genlab(tmp_path, "compare", *map(str, runs), *options).stdout
+        heads = [line for line in printed.splitlines() if line.startswith("┃")]
+        return {cell.strip() for line in heads for cell in line.split("┃")} & {*measured, *losses}
+
+    assert headings_of() == set(main)
+    assert headings_of("--sort", "MIG") == {*main, "MIG"}
+    assert headings_of("--all") == {*measured, *losses}
+    assert headings_of("--metrics", "MIG") == {"MIG"}
+    # The run without an evaluation has nothing but its losses.
+    runs.append(tmp_path / "2")
+    assert headings_of("--out", "files") == {*main, *losses}
+    assert set(measured) <= set((tmp_path / "files/table.csv").read_text().splitlines()[0].split(","))
+    printed = genlab(tmp_path, "compare", *map(str, runs)).stdout
+    assert "4 more metrics are in table.csv; --all prints them, and --metrics NAME,... those you name.\n" in printed
+    assert genlab(tmp_path, "compare", *map(str, runs), "--all", "--metrics", "MIG").returncode == 2
+
+
 @pytest.fixture
 def trained(place: Path) -> Path:
     """A folder with three trained runs of equal weights, whose configs claim different settings."""
