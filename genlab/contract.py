@@ -99,6 +99,19 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
+class Draws(Decodes, Protocol):
+    """Ability to draw codes from a standard normal prior; `decode` turns them into samples."""
+
+    latent_dim: int
+
+    def draw(
+        self, count: int, condition: Batch | None = None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Batch]:
+        """Return codes, N x D, and the condition of each, in which the parts that are not given are drawn."""
+        ...
+
+
+@runtime_checkable
 class Samples(Protocol):
     """Ability to generate items; a conditional model draws the parts of the condition that are not given."""
 

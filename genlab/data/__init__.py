@@ -33,6 +33,8 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "photos-mini": photos_mini,
     "folder": folder,
 }
+CHARACTERS = frozenset({"digits", "mnist", "kmnist", "emnist", "svhn"})
+"""Sources of written characters: mirrored, a character is another one or none."""
 OFFERS: dict[str, Offer[Any]] = {
     "mnist": downloaded.MNIST,
     "fashion-mnist": downloaded.FASHION_MNIST,

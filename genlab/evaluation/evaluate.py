@@ -2,15 +2,13 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from genlab import build, extractors
-from genlab.config import compose as config
-from genlab.config.schema import Config
 from genlab.config.trust import Trust
 from genlab.data.dataset import Dataset
 from genlab.evaluation.bench import SPLIT, Bench, EvaluationSettings
@@ -78,15 +76,15 @@ class _Evaluator:
 
     def evaluate(self, run: Run) -> Record:
         """Return the record of a run."""
-        settings = _moved(self.place, config.load(run.path / "config.yaml"))
+        settings = open_run.settings_of(run, self.place)
         newest, chosen = open_run.open_both(run, self.trust)
         check(self.settings)
         last, best = self._subject(newest), self._subject(chosen) if chosen else None
-        key = json.dumps(settings.data, default=str)
+        key = json.dumps([settings.data, settings.keep], default=str)
         if key not in self.benches:
             self.console.say(f"Reading {settings.data['name']}")
             self.benches[key] = self._bench(build.build_data(settings), settings.data["name"])
-        _check_data(run, self.benches[key].dataset)
+        open_run.check_data(run, self.benches[key].dataset, self.place)
         self.console.say(f"Measuring {run.path}, {_described(last, best)}")
         record = record_of(self.benches[key], run, last, best)
         record["data"] = {"name": settings.data["name"], **record["data"]}
@@ -116,23 +114,3 @@ def _described(last: Subject, best: Subject | None) -> str:
     if best.step == last.step:
         return f"the last checkpoint, step {last.step:,}, which is also the best"
     return f"the last checkpoint, step {last.step:,}, and the best, step {best.step:,}"
-
-
-def _moved(place: Path | None, settings: Config) -> Config:
-    """Return the config with the folder where the data is now."""
-    if place is None:
-        return settings
-    key = next((key for key in ("path", "root") if key in settings.data), None)
-    if key is None:
-        raise ConfigError(f"Data {settings.data['name']!r} is not read from a folder; leave out --data.")
-    return replace(settings, data={**settings.data, key: str(place)})
-
-
-def _check_data(run: Run, dataset: Dataset) -> None:
-    """Raise a ConfigError if the data is not what the run was trained on."""
-    known = run.facts["fingerprint"]
-    if dataset.fingerprint != known:
-        raise ConfigError(
-            f"The data is not what {run.path} was trained on: its fingerprint is {dataset.fingerprint}, not {known}. "
-            "The present test items may have been trained on. If the data has moved, say where with --data FOLDER."
-        )

@@ -1,6 +1,8 @@
 """Measure how well a model upscales: held-out photographs are downscaled, upscaled and compared with the originals."""
 
+import math
 from collections.abc import Callable, Iterable
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -89,11 +91,15 @@ def score(name: str, trial: Trial, extractor: Extractor | None = None) -> list[R
 
 
 def with_means(rows: list[Row]) -> list[Row]:
-    """Append the mean over the photographs for each way to upscale."""
+    """Append the mean over the photographs for each way to upscale.
+
+    Infinite values do not count: the PSNR of two equal photographs is infinite. A mean is infinite if all values are.
+    """
     means = []
     for by in dict.fromkeys(row.by for row in rows):
         metrics = [row.metrics for row in rows if row.by == by]
-        means.append(Row(MEAN, by, {name: sum(each[name] for each in metrics) / len(metrics) for name in metrics[0]}))
+        finite = {name: [each[name] for each in metrics if math.isfinite(each[name])] for name in metrics[0]}
+        means.append(Row(MEAN, by, {name: fmean(found) if found else math.inf for name, found in finite.items()}))
     return [*rows, *means]
 
 

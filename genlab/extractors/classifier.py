@@ -147,7 +147,7 @@ def folder_of(dataset: Dataset) -> Path:
 
 
 def _recipe(dataset: Dataset) -> Recipe[Classifier]:
-    """Return a recipe whose length suits the data: steps are limited for large sets, epochs for small ones."""
+    """Return the recipe of the classifier of labels."""
     x, classes = dataset.kind, len(dataset.classes)
     if not isinstance(x, Image):
         raise ConfigError(f"The classifier takes images, and this data holds {x.describe()}.")
@@ -155,9 +155,23 @@ def _recipe(dataset: Dataset) -> Recipe[Classifier]:
         raise ConfigError("The classifier needs labels, and this data has none.")
     if (found := classes_to_learn(dataset)) < 2:
         raise ConfigError(f"The classifier needs training images of at least 2 classes, got {found}.")
+    return Recipe(
+        name="classifier",
+        dataset=dataset,
+        untrained=lambda: Classifier(x=x, classes=classes),
+        layers=(x.shape, classes, CODE),
+        settings=settings_for(dataset),
+        loading=loading_for(x),
+        player=PLAYER,
+        seed=SEED,
+    )
+
+
+def settings_for(dataset: Dataset) -> TrainerSettings:
+    """Return settings whose length suits the data: steps are limited for large sets, epochs for small ones."""
     count = len(dataset.splits["train"])
     batch_size = min(128, count)
-    settings = TrainerSettings(
+    return TrainerSettings(
         batch_size=batch_size,
         steps=min(MOST_STEPS, max(LEAST_STEPS, EPOCHS * (count // batch_size))),
         checkpoint_every=250,
@@ -165,13 +179,8 @@ def _recipe(dataset: Dataset) -> Recipe[Classifier]:
         precision="float32",
         compile=False,
     )
-    return Recipe(
-        name="classifier",
-        dataset=dataset,
-        untrained=lambda: Classifier(x=x, classes=classes),
-        layers=(x.shape, classes, CODE),
-        settings=settings,
-        loading=LoadingSettings(shift=max(1, min(x.height, x.width) // 16)),
-        player=PLAYER,
-        seed=SEED,
-    )
+
+
+def loading_for(x: Image) -> LoadingSettings:
+    """Return the augmentation for images of this size."""
+    return LoadingSettings(shift=max(1, min(x.height, x.width) // 16))

@@ -1,4 +1,4 @@
-"""Metrics of codes: active units, linear probes, and whether neighbours stay neighbours."""
+"""Metrics of codes: active units, linear probes, the classes of neighbours, and whether neighbours stay neighbours."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +17,8 @@ ACTIVE = 0.01
 # Short codes are probed best with a weaker penalty and pixels with a stronger one; each loses about 0.01 by this value.
 _STRENGTH = 0.1
 _NEIGHBOURS, _POINTS = 12, 2000
+VOTERS = 15
+"""Nearest training codes that predict the class of a test item."""
 _SEED = 0
 
 ESTIMATOR = (
@@ -33,6 +35,13 @@ def active_units(codes: Tensor) -> dict[str, float]:
     """Count the units of the posterior means, N x D, that vary over the data (Burda et al. 2016)."""
     variances = finite(codes).var(0, dtype=np.float64)
     return {"active_units": float((variances > ACTIVE).sum())}
+
+
+def kl_of_units(means: Tensor, log_variances: Tensor) -> Tensor:
+    """Return the mean over items of each unit's KL(N(mean, variance) || N(0, 1)), in nats, from N x D of each."""
+    mean, log_variance = means.double(), log_variances.double()
+    nats: Tensor = -0.5 * (1 + log_variance - mean.square() - log_variance.exp())
+    return nats.mean(0)
 
 
 def probe(train_codes: Tensor, train_labels: Tensor, test_codes: Tensor, test_labels: Tensor) -> float:
@@ -74,24 +83,35 @@ def probes(
     return {name: probe(train, train_labels, test, test_labels) for name, (train, test) in inputs.items()}
 
 
-def trustworthiness(codes: Tensor, items: Tensor, train_items: Tensor) -> dict[str, float]:
-    """Measure how far neighbours among codes are neighbours among items (Venna and Kaski 2001), beside PCA.
+def neighbour_accuracy(train_codes: Tensor, train_labels: Tensor, test_codes: Tensor, test_labels: Tensor) -> float:
+    """Return the test accuracy of the most frequent class among the 15 nearest training codes."""
+    from sklearn.neighbors import KNeighborsClassifier
 
-    Return nothing for so few items that the measure has no scale.
+    classifier = KNeighborsClassifier(min(VOTERS, len(train_codes)))
+    classifier.fit(finite(train_codes), train_labels.cpu().numpy())
+    return float(classifier.score(finite(test_codes), test_labels.cpu().numpy()))
+
+
+def trust(points: Tensor, items: Tensor) -> float | None:
+    """Measure how far neighbours among points, such as codes, are neighbours among items (Venna and Kaski 2001).
+
+    Return None for so few items that the measure has no scale.
     """
     from sklearn import manifold
 
-    if min(len(codes), _POINTS) <= 2 * _NEIGHBOURS:
-        return {}
-    rows = torch.randperm(len(codes), generator=generator(_SEED, "trustworthiness", len(codes)))[:_POINTS].numpy()
-    points, pixels = finite(codes)[rows], finite(items.flatten(1))[rows]
+    if min(len(points), _POINTS) <= 2 * _NEIGHBOURS:
+        return None
+    rows = torch.randperm(len(points), generator=generator(_SEED, "trustworthiness", len(points)))[:_POINTS].numpy()
+    chosen = finite(items.flatten(1))[rows], finite(points)[rows]
+    return float(manifold.trustworthiness(*chosen, n_neighbors=_NEIGHBOURS))
+
+
+def trustworthiness(codes: Tensor, items: Tensor, train_items: Tensor) -> dict[str, float]:
+    """Measure the trustworthiness of codes, beside PCA of equal size; return nothing for very few items."""
     components = principal_components(train_items, codes.shape[1])
-    return {
-        "trustworthiness": float(manifold.trustworthiness(pixels, points, n_neighbors=_NEIGHBOURS)),
-        "trustworthiness-pca": float(
-            manifold.trustworthiness(pixels, components.transform(pixels), n_neighbors=_NEIGHBOURS)
-        ),
-    }
+    reduced = torch.from_numpy(components.transform(finite(items.flatten(1))))
+    found = {"trustworthiness": trust(codes, items), "trustworthiness-pca": trust(reduced, items)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def principal_components(items: Tensor, size: int) -> Any:

@@ -8,7 +8,7 @@ from torch import Tensor
 from genlab.contract import Batch, Reconstructs
 from genlab.metrics.averages import Averages
 from genlab.metrics.filters import PATCH, median, non_local_means
-from genlab.metrics.pixels import WINDOW, psnr, ssim
+from genlab.metrics.pixels import psnr_and_ssim
 from genlab.metrics.reconstruction import in_parts
 from genlab.randomness import normal_rows
 from genlab.registry import ConfigError
@@ -37,24 +37,21 @@ def denoised(
         for level in levels:
             noise = normal_rows(seed, f"denoise/{level:g}", first, len(images), *images.shape[1:])
             noisy = images + level * noise.to(images.device)
-            cleaned = {"": model.reconstruct({**batch, "x": noisy}), **_filtered(noisy, level)}
-            for suffix, candidate in cleaned.items():
-                averages.add(_similarity(candidate, images, f"noise-{level:g}{suffix}"))
+            candidates = {"": model.reconstruct({**batch, "x": noisy}), "-input": noisy}
+            candidates |= {f"-{name}": cleaned for name, cleaned in filtered(noisy, level).items()}
+            for suffix, candidate in candidates.items():
+                found = psnr_and_ssim(candidate.clamp(0, 1), images)
+                averages.add({f"{name}-noise-{level:g}{suffix}": values for name, values in found.items()})
         first += len(images)
     return averages.read()
 
 
-def _filtered(noisy: Tensor, level: float) -> dict[str, Tensor]:
-    """Return the noisy images and the filtered ones by their suffix; non-local means needs room for half a patch."""
-    filtered = {"-input": noisy, "-median": median(noisy)}
+def filtered(noisy: Tensor, level: float) -> dict[str, Tensor]:
+    """Clean noisy images by the `median` and by `nlmeans`, which is told the std of the noise.
+
+    Non-local means needs room for half a patch; smaller images have only the median.
+    """
+    found = {"median": median(noisy)}
     if min(noisy.shape[2:]) > PATCH // 2:
-        filtered["-nlmeans"] = non_local_means(noisy, level)
-    return filtered
-
-
-def _similarity(cleaned: Tensor, images: Tensor, name: str) -> dict[str, Tensor]:
-    cleaned = cleaned.clamp(0, 1)
-    found = {f"PSNR-{name}": psnr(cleaned, images)}
-    if min(images.shape[2:]) >= WINDOW:
-        found[f"SSIM-{name}"] = ssim(cleaned, images)
+        found["nlmeans"] = non_local_means(noisy, level)
     return found

@@ -70,6 +70,13 @@ def disentangled(codes: Tensor, factors: Mapping[str, Column]) -> dict[str, floa
     }
 
 
+def information(codes: Tensor, factors: Mapping[str, Column]) -> dict[str, list[float]]:
+    """Return the mutual information of each unit and each factor that varies, as a share of the factor's entropy."""
+    units = finite(codes)
+    known = {name: _factor(column) for name, column in factors.items()}
+    return {name: _information(units, factor) for name, factor in known.items() if len(np.unique(factor.values)) > 1}
+
+
 def mutual_information(first: Indices, second: Indices) -> float:
     """Return the mutual information of two rows of indices in nats, corrected for their number; at least 0."""
     together = first * (int(second.max()) + 1) + second

@@ -55,6 +55,14 @@ def _ssim(first: Tensor, second: Tensor) -> Tensor:
     return (total / ((height - 2 * margin) * (width - 2 * margin))).float()
 
 
+def psnr_and_ssim(images: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """Return `PSNR` and `SSIM` of each image; SSIM only for images that hold its window."""
+    found = {"PSNR": psnr(images, truth)}
+    if min(images.shape[2:]) >= WINDOW:
+        found["SSIM"] = ssim(images, truth)
+    return found
+
+
 def scales(height: int, width: int) -> int:
     """Return at how many scales, each half the one before, a window fits; MS-SSIM has five."""
     sides = (min(height, width) // 2**scale for scale in range(len(SCALES)))

@@ -43,6 +43,13 @@ def image_similarity(reconstructed: Tensor, truth: Tensor) -> dict[str, Tensor]:
     return found
 
 
+def equal_symbols(reconstructed: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """Return the share of equal symbols of each token sequence; places where both are padding (0) are left out."""
+    counted = (reconstructed != 0) | (truth != 0)
+    equal = ((reconstructed == truth) & counted).sum(1)
+    return {"equal_symbols": torch.where(counted.any(1), equal / counted.sum(1).clamp_min(1), 1.0)}
+
+
 def in_parts(batches: Iterable[Batch]) -> Iterator[Batch]:
     """Split batches so that even large items take little memory."""
     for batch in batches:

@@ -40,7 +40,7 @@ class Autoencoder(Model):
                 f"Points can be any numbers, and output_activation={output_activation} bounds them; "
                 "set model.output_activation=none."
             )
-        self.noise, self.bounded = noise, isinstance(x, Image)
+        self.latent_dim, self.noise, self.bounded = latent_dim, noise, isinstance(x, Image)
         self.encoder = nn.Sequential(network.encoder(x, latent_dim), _ACTIVATIONS[code_activation]())
         self.decoder = nn.Sequential(network.decoder(latent_dim, x), _ACTIVATIONS[output_activation]())
 

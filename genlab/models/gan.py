@@ -127,12 +127,13 @@ class GAN(Model):
         shown = {"diversity": diversity(generated, real, label)} if len(real) > 1 else {}
         return Result(result.loss, {**result.shown, **shown})
 
-    def sample(self, count: int, condition: Batch | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """Generate items from new noise; a conditional GAN draws classes if none are given."""
+    def draw(
+        self, count: int, condition: Batch | None = None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Batch]:
+        """Draw noise; a conditional GAN also draws classes if none are given."""
         device = home(self)
         if not self.told:
-            noise = randomness.normal(count, self.latent_dim, device=device, generator=generator)
-            return self._outside(self._generate(noise, None))
+            return randomness.normal(count, self.latent_dim, device=device, generator=generator), {}
         drawn = randomness.normal(count, self.latent_dim + 1, device=device, generator=generator)
         if condition and "label" in condition:
             label = condition["label"].to(device)
@@ -142,7 +143,15 @@ class GAN(Model):
             label = (share * self.classes).long().clamp(max=self.classes - 1)
         if len(label) != count:
             raise ConfigError(f"{count} samples need {count} labels, got {len(label)}.")
-        return self._outside(self._generate(drawn[:, :-1], label))
+        return drawn[:, :-1], {"label": label}
+
+    def decode(self, codes: Tensor, condition: Batch | None = None) -> Tensor:
+        """Generate an item from each row of noise; a conditional GAN needs the classes."""
+        return self._outside(self._generate(codes, self._label(condition or {})))
+
+    def sample(self, count: int, condition: Batch | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """Generate items from new noise; a conditional GAN draws classes if none are given."""
+        return self.decode(*self.draw(count, condition, generator))
 
     def _discriminator_result(self, batch: Batch, smooth: bool) -> Result:
         real, label = self._inside(batch["x"]), self._label(batch)

@@ -67,9 +67,15 @@ class VAE(Model):
         """Decode the mean of each item's code."""
         return self.decode(self.encode(batch))
 
+    def draw(
+        self, count: int, condition: Batch | None = None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Batch]:
+        """Draw codes from the prior."""
+        return randomness.normal(count, self.latent_dim, device=home(self), generator=generator), {}
+
     def sample(self, count: int, condition: Batch | None = None, generator: torch.Generator | None = None) -> Tensor:
         """Decode codes drawn from the prior."""
-        return self.decode(randomness.normal(count, self.latent_dim, device=home(self), generator=generator))
+        return self.decode(*self.draw(count, condition, generator))
 
     def score(self, batch: Batch) -> Tensor:
         """Return the ELBO of each item, estimated with one drawn code."""

@@ -1,11 +1,15 @@
-"""Opens the model that a checkpoint of a run holds."""
+"""Opens the model that a checkpoint of a run holds, and the data that the run was trained on."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Literal, NamedTuple
 
-from genlab.build import TABLES, build_model
+from genlab.build import TABLES, build_data, build_model
 from genlab.config import compose, plugins
+from genlab.config.schema import Config
 from genlab.config.trust import Trust
 from genlab.contract import Model
+from genlab.data.dataset import Dataset
 from genlab.kinds import Kinds
 from genlab.registry import ConfigError
 from genlab.runs.run import Run
@@ -44,6 +48,12 @@ def open_checkpoint(run: Run, step: int | None = None, trust: Trust | None = Non
     found = checkpoint.newest(folder) if step is None else checkpoint.at(folder, step)
     if not found:
         raise ConfigError(f"{run.path} has no checkpoint{'' if step is None else f' of step {step}'} yet.")
+    weights = load_weights(model, found)
+    return Opened(model, kinds, found.step, found.digest, weights, position_of(found))
+
+
+def load_weights(model: Model, found: checkpoint.Checkpoint) -> Weights:
+    """Load the weights of a checkpoint into a model, and freeze it in evaluation mode; say which weights these are."""
     state, ema = model.state_dict(), found.part("ema")
     weights = checkpoint.fitted(found, "model", state)
     if ema:
@@ -51,7 +61,7 @@ def open_checkpoint(run: Run, step: int | None = None, trust: Trust | None = Non
         weights |= checkpoint.fitted(found, "ema", {name: state[name] for name in ema if name in state})
     model.load_state_dict(weights)
     model.eval().requires_grad_(False)
-    return Opened(model, kinds, found.step, found.digest, "ema" if ema else "live", position_of(found))
+    return "ema" if ema else "live"
 
 
 def open_both(run: Run, trust: Trust | None = None) -> tuple[Opened, Opened | None]:
@@ -64,3 +74,33 @@ def open_both(run: Run, trust: Trust | None = None) -> tuple[Opened, Opened | No
     if best is None or best["step"] not in checkpoint.steps(run.path / "checkpoints"):
         return last, None
     return last, open_checkpoint(run, best["step"], trust)
+
+
+def open_data(run: Run, place: Path | None = None) -> Dataset:
+    """Build the data that a run was trained on; `place` is its folder if it has moved."""
+    dataset = build_data(settings_of(run, place))
+    check_data(run, dataset, place)
+    return dataset
+
+
+def settings_of(run: Run, place: Path | None = None) -> Config:
+    """Return the settings of a run, with the folder where its data is now."""
+    settings = compose.load(run.path / "config.yaml")
+    if place is None:
+        return settings
+    key = next((key for key in ("path", "root") if key in settings.data), None)
+    if key is None:
+        raise ConfigError(f"Data {settings.data['name']!r} is not read from a folder; leave out --data.")
+    return replace(settings, data={**settings.data, key: str(place)})
+
+
+def check_data(run: Run, dataset: Dataset, place: Path | None = None) -> None:
+    """Raise a ConfigError if the data is not what the run was trained on."""
+    known = run.facts["fingerprint"]
+    if dataset.fingerprint != known:
+        where = f" in {place}" if place else ""
+        moved = "" if place else " If the data has moved, say where with --data FOLDER."
+        raise ConfigError(
+            f"The data{where} is not what {run.path} was trained on: its fingerprint is {dataset.fingerprint}, not "
+            f"{known}. The present test items may have been trained on.{moved}"
+        )

@@ -41,14 +41,35 @@ class BrokenError(Exception):
 
 def save(folder: Path, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
     """Write one checkpoint; after a power failure the file is complete or does not exist."""
-    from safetensors.torch import save as encode
-
     folder.mkdir(parents=True, exist_ok=True)
-    copies = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
-    data = encode(copies, metadata={"genlab": json.dumps({"format": FORMAT, "step": step, **facts})})
+    data = packed(tensors, {"format": FORMAT, "step": step, **facts})
     path = folder / f"step-{step:010d}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     write_atomically(path, data)
     return path
+
+
+def packed(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
+    """Return tensors and facts as the content of a safetensors file."""
+    from safetensors.torch import save as encode
+
+    copies = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
+    return encode(copies, metadata={"genlab": json.dumps(facts)})
+
+
+def unpacked(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the facts of `packed`; raise a BrokenError if these are other bytes."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load as decode
+
+    try:
+        tensors = decode(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        facts = json.loads(header["__metadata__"]["genlab"])
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise BrokenError(str(error)) from error
+    if not isinstance(facts, dict):
+        raise BrokenError("its facts are not a table")
+    return tensors, facts
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -87,22 +108,19 @@ def load(path: Path) -> Checkpoint:
 
     Raise a BrokenError if it is damaged, and a ConfigError if a version with another format wrote it.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load as decode
-
     match = _NAME.fullmatch(path.name)
     data = path.read_bytes()
     if match is None or hashlib.sha256(data).hexdigest()[:16] != match[2]:
         raise BrokenError(f"{path} is damaged: its content does not match the hash in its name.")
     try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        facts = json.loads(header["__metadata__"]["genlab"])
-        if facts.pop("step") != int(match[1]):
-            raise BrokenError(f"{path} is damaged: its step is not the step in its name.")
-        _check_format(path, facts.get("format", 1))
-        return Checkpoint(int(match[1]), decode(data), facts, match[2])
-    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+        tensors, facts = unpacked(data)
+        step = facts.pop("step")
+    except (BrokenError, KeyError) as error:
         raise BrokenError(f"{path} is no checkpoint of genlab: {error}") from error
+    if step != int(match[1]):
+        raise BrokenError(f"{path} is damaged: its step is not the step in its name.")
+    _check_format(path, facts.get("format", 1))
+    return Checkpoint(int(match[1]), tensors, facts, match[2])
 
 
 def _check_format(path: Path, number: object) -> None:

@@ -3,16 +3,18 @@
 import json
 import math
 import os
+import re
 import textwrap
 import warnings
 import wave
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from genlab.kinds import Exhibit, Sound
 from genlab.training.checkpoint import write_atomically
@@ -65,7 +67,8 @@ class Journal:
             self.board.text(path, step)
         if exhibit.sound:
             path = self._path("sounds", name, step)
-            write_wav(path, exhibit.sound)
+            with open(path, "wb") as file:
+                write_wav(file, exhibit.sound)
             self.board.sound(path, step)
 
     def sync(self) -> None:
@@ -167,14 +170,29 @@ class Board:
         self.writer.close()
 
 
-def write_wav(path: Path, sound: Sound) -> None:
+def write_projector(
+    folder: Path, vectors: Mapping[str, Tensor], words: Mapping[str, Sequence[str]], pictures: Tensor | None
+) -> None:
+    """Write tables of vectors for TensorBoard's projector, with words and a small square picture for each row."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    # The projector takes the first line of words for a header only if there are several columns.
+    header = [re.sub(r"\s", " ", name) for name in words] if len(words) > 1 else None
+    columns = [[re.sub(r"\s", " ", word) for word in column] for column in words.values()]
+    rows: Any = list(zip(*columns, strict=True)) if header else columns[0]
+    with SummaryWriter(str(folder)) as writer:
+        for name, table in vectors.items():
+            writer.add_embedding(table, metadata=rows, label_img=pictures, tag=name, metadata_header=header)
+
+
+def write_wav(file: BinaryIO, sound: Sound) -> None:
     """Write samples in [-1, 1] as a WAV file of 16-bit PCM."""
     samples = sound.samples.detach().float().cpu().clamp(-1, 1).mul(32767).round().to(torch.int16)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(sound.rate)
-        file.writeframes(samples.numpy().astype("<i2").tobytes())
+    with wave.open(file, "wb") as written:
+        written.setnchannels(1)
+        written.setsampwidth(2)
+        written.setframerate(sound.rate)
+        written.writeframes(samples.numpy().astype("<i2").tobytes())
 
 
 def read(folder: Path) -> list[Line]:

@@ -1,7 +1,6 @@
 """Previews of a model: exhibits that follow from its abilities and the kind of its data."""
 
 import torch
-from torch import Tensor
 
 from genlab.contract import (
     Batch,
@@ -18,6 +17,7 @@ from genlab.contract import (
 from genlab.kinds import Exhibit, Kinds, Points, Row
 from genlab.kinds.resampling import enlarged
 from genlab.randomness import reseed
+from genlab.training.interpolation import evenly, linear
 
 _COLUMNS, _ROWS, _MOST_CLASSES, _STEPS = 8, 8, 16, 8
 _CLOUD = 4096
@@ -33,12 +33,6 @@ def previews(model: Model, kinds: Kinds, batch: Batch, seed: int = 0) -> dict[st
     """Return an exhibit for each ability of a model, of these items and of noise that the seed fixes."""
     rows = _clouds(model, batch, seed) if isinstance(kinds["x"], Points) else _items(model, batch, seed)
     return {name: kinds["x"].exhibit(found) for name, found in rows.items()}
-
-
-def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """Return (1 - a) start + a end for a from 0 to 1, along a new second dimension."""
-    weights = torch.linspace(0, 1, steps, device=start.device).view(1, steps, *[1] * (start.dim() - 1))
-    return (1 - weights) * start.unsqueeze(1) + weights * end.unsqueeze(1)
 
 
 def _clouds(model: Model, batch: Batch, seed: int) -> dict[str, list[Row]]:
@@ -97,7 +91,7 @@ def _interpolations(model: Model, batch: Batch) -> list[Row]:
     assert isinstance(model, Decodes)
     count = len(batch["x"]) // 2
     start, end = model.encode({name: values[: 2 * count] for name, values in batch.items()}).chunk(2)
-    codes = interpolate(start, end, _STEPS).flatten(0, 1)
+    codes = linear(start, end, evenly(_STEPS)).flatten(0, 1)
     # The path keeps the condition of its first item.
     condition = {name: batch[name][:count].repeat_interleave(_STEPS, 0) for name in conditions(model)}
     return [Row("", items) for items in model.decode(codes, condition or None).chunk(count)]

@@ -26,7 +26,7 @@ from tests.fixtures import tiny
 ABILITIES_OF = {
     Autoencoder: {"reconstruct", "encode", "decode", "score"},
     VAE: {"reconstruct", "encode", "decode", "score", "sample"},
-    GAN: {"sample"},
+    GAN: {"decode", "sample"},
     SRResNet: {"upscale"},
     SRGAN: {"upscale"},
 }
@@ -203,7 +203,7 @@ def test_every_ability_returns_what_the_contract_promises(case: Case) -> None:
     promised = {
         "reconstruct": ((batch,), (8, *shape)),
         "encode": ((batch,), (8, latent)),
-        "decode": ((torch.randn(3, latent),), (3, *shape)),
+        "decode": ((torch.randn(3, latent), {"label": torch.arange(3)}), (3, *shape)),
         "sample": ((5,), (5, *shape)),
         "score": ((batch,), (8,)),
         "upscale": ((batch["x"],), large),

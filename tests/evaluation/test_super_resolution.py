@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genlab.evaluation.super_resolution import caption, measure, smallest
+from genlab.evaluation.super_resolution import MODEL, Row, caption, measure, smallest, with_means
 from genlab.extractors import EXTRACTORS
 from genlab.kinds.resampling import enlarged, shrunk
 from genlab.metrics.perceptual import distance
@@ -86,3 +86,9 @@ def test_the_smallest_photograph_is_measured_and_a_smaller_one_is_refused(scale:
 
 def test_the_border_stands_in_the_caption() -> None:
     assert "4 pixels at each border are left out" in caption(4)
+
+
+def test_a_flat_photograph_which_every_method_upscales_perfectly_does_not_make_the_mean_infinite() -> None:
+    rows = [Row("flat", MODEL, {"PSNR-RGB": math.inf}), Row("other", MODEL, {"PSNR-RGB": 20.0})]
+    assert with_means(rows)[-1] == Row("mean", MODEL, {"PSNR-RGB": 20.0})
+    assert with_means(rows[:1])[-1].metrics["PSNR-RGB"] == math.inf

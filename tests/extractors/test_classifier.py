@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from genlab.data.dataset import Column, Dataset
+from genlab.data.files.cache import lock
 from genlab.extractors import classifier, create
 from genlab.extractors import trained as trained_networks
-from genlab.extractors.classifier import Classifier, Trained, folder_of, trained_classifier
+from genlab.extractors.classifier import Classifier, ClassifierFeatures, Trained, folder_of, trained_classifier
+from genlab.extractors.reference import reference
 from genlab.kinds import Classes, Image
 from genlab.registry import ConfigError, RunError
 from genlab.training import checkpoint
@@ -24,6 +26,7 @@ from genlab.training.console import Console
 from genlab.training.journal import read
 from genlab.training.settings import PlayerSettings
 from genlab.training.trainer import Outcome, Trainer
+from tests.fixtures.program import genlab
 from tests.fixtures.toys import toy_images, toy_splits
 
 STEPS = 60
@@ -305,3 +308,25 @@ def test_data_that_cannot_be_classified_is_refused_before_anything_is_written(di
     )
     assert refusal(points) == "The classifier takes images, and this data holds points (2 numbers each)."
     assert not os.path.exists(cache)
+
+
+def test_data_clean_keeps_what_is_trained_unless_all_is_asked_for_and_removes_nothing_else(
+    folder: Path, stored: Stored, digits: Dataset, cache: Path, tmp_path: Path
+) -> None:
+    reference(digits, "test", ClassifierFeatures(stored[1].classifier, description=""), 5)
+    mine = [cache / name for name in ("classifiers/mine/a", "references/b", "MNIST/c")]
+    for file in mine:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("kept")
+    kept = genlab(tmp_path, "data", "clean").stdout
+    assert "MB of trained classifiers and other feature networks; --all removes them, too.\n" in kept
+    assert "MB of features of real data; --all removes them, too.\n" in kept
+    assert list(cache.rglob("*.npy"))
+    assert list(folder.rglob("*.safetensors"))
+    with lock(folder.parent, folder.name):  # as while it is trained
+        assert genlab(tmp_path, "data", "clean", "--all").returncode == 0
+    assert folder.exists()
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    done = genlab(tmp_path, "data", "clean", "--all")
+    assert f"Removed: {size / 1e6:,.1f} MB of trained classifiers" in done.stdout
+    assert sorted(file for file in cache.rglob("*") if file.is_file()) == sorted(mine)

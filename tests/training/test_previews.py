@@ -11,7 +11,7 @@ from genlab.contract import Batch, Model
 from genlab.kinds import Classes, Exhibit, Image, Kind, Points, Row, Tokens
 from genlab.kinds.resampling import enlarged
 from genlab.randomness import reseed
-from genlab.training.previews import interpolate, preview_count, previews
+from genlab.training.previews import preview_count, previews
 
 Rows = dict[str, list[Row]]
 
@@ -221,11 +221,3 @@ def test_previews_do_not_depend_on_the_noise_that_was_drawn_before(monkeypatch: 
     torch.rand(17)
     second = rows_of(Sampling(), IMAGE, monkeypatch)["samples"]
     assert all(torch.equal(one.items, other.items) for one, other in zip(first, second, strict=True))
-
-
-def test_the_way_between_two_codes_is_their_weighted_mean() -> None:
-    start, end = torch.tensor([[0.0, 1.0], [2.0, 3.0]]), torch.tensor([[4.0, 1.0], [2.0, -1.0]])
-    path = interpolate(start, end, 5)
-    for step in range(5):
-        share = step / 4
-        assert torch.allclose(path[:, step], (1 - share) * start + share * end)
