@@ -75,6 +75,7 @@ benchmark: setup ## measure speed, memory, quality, loading, upscaling and every
 	$(BIN)/python -m benchmarks.adversarial $(or $(ROOT),null)
 	$(BIN)/python -m benchmarks.upscaling
 	$(BIN)/python -m benchmarks.table $(or $(ROOT),null)
+	$(BIN)/python -m benchmarks.detection $(or $(ROOT),null)
 
 .PHONY: clean
 clean: ## remove .venv, caches and the built site; outputs/ stays

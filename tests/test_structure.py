@@ -10,7 +10,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Each part may import from the parts above it in this list and from those on its own line; __init__ is lazy.
 ORDER = [
-    {"registry"},
+    {"registry", "charts"},
     {"randomness"},
     {"kinds"},
     {"contract"},
@@ -34,7 +34,7 @@ LIBRARIES = {
     "typer": {"cli"},
     "safetensors": {"training/checkpoint.py"},
     "tensorboard": {"training/journal.py"},
-    "matplotlib": {"comparison/panels.py"},
+    "matplotlib": {"charts.py"},
     "torchvision": {"data/files/vision.py"},
 }
 

@@ -7,7 +7,28 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from genlab.cli import board, compare, data, evaluate, listing, resume, train, upscale
+from genlab.cli import (
+    augment,
+    average,
+    board,
+    compare,
+    data,
+    denoise,
+    detect,
+    edit,
+    embed,
+    evaluate,
+    fit_prior,
+    interpolate,
+    listing,
+    nearest,
+    reconstruct,
+    resume,
+    sample,
+    train,
+    traverse,
+    upscale,
+)
 from genlab.cli.errors import quietly, sentences
 
 
@@ -31,6 +52,18 @@ app.command(add_help_option=False)(train.train)
 app.command()(resume.resume)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(sample.sample)
+app.command()(reconstruct.reconstruct)
+app.command()(denoise.denoise)
+app.command()(fit_prior.fit_prior)
+app.command()(interpolate.interpolate)
+app.command()(traverse.traverse)
+app.command()(edit.edit)
+app.command()(average.average)
+app.command()(embed.embed)
+app.command()(detect.detect)
+app.command()(augment.augment)
+app.command()(nearest.nearest)
 app.command()(upscale.upscale)
 app.command("list")(listing.list_)
 app.command()(board.board)

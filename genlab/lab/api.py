@@ -20,20 +20,27 @@ from genlab.training.console import Console
 
 
 def load(
-    name: str | Path = "latest", *, checkpoint: Checkpoint = "last", device: str = "auto", trust: bool = False
+    name: str | Path = "latest",
+    *,
+    checkpoint: Checkpoint = "last",
+    device: str = "auto",
+    trust: bool = False,
+    data: str | Path | None = None,
 ) -> Run:
     """Open a trained run.
 
     `name` is `latest`, the folder of a run, or a model and its data, such as `vae-fashion-mini`, for the newest of
     these. `checkpoint` is `last` or `best`. `device` is auto, cpu, cuda, cuda:1 or mps. The plugins of a run are Python
-    code: those that you have not trained with yourself run only with `trust=True`.
+    code: those that you have not trained with yourself run only with `trust=True`. `data` is the folder of the data if
+    it has moved since the training.
 
     ```python
     run = genlab.load("latest")
     images = run.sample(64, seed=0)
     ```
     """
-    run = Run(folders.find(str(name)).path, checkpoint=checkpoint, device=device, trust=trust)
+    place = None if data is None else Path(data)
+    run = Run(folders.find(str(name)).path, checkpoint=checkpoint, device=device, trust=trust, data=place)
     # Opened at once, so that a mistake is reported here and not later.
     _ = run.model
     return run

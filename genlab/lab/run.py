@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from genlab.contract import (
     ABILITIES,
     Batch,
     Decodes,
+    Draws,
     Encodes,
     Infers,
     Model,
@@ -29,6 +31,8 @@ from genlab.contract import (
     conditions,
     home,
 )
+from genlab.data.dataset import Dataset
+from genlab.data.progress import progress
 from genlab.evaluation import record
 from genlab.evaluation.super_resolution import as_tensor
 from genlab.evaluation.tiles import TiledUpscaler
@@ -36,21 +40,39 @@ from genlab.kinds import Classes, Image, Kind
 from genlab.lab import picture
 from genlab.lab.abilities import cannot
 from genlab.lab.inputs import Fitting, Inputs, elements, items, numbers, values
+from genlab.lab.prior import Prior, fitted_prior
 from genlab.lab.upscale import upscaler_of
-from genlab.randomness import generator
-from genlab.registry import ConfigError, unknown
+from genlab.randomness import generator, normal
+from genlab.registry import ConfigError
 from genlab.runs import open as open_run
 from genlab.runs.open import Opened
 from genlab.runs.run import Run as Folder
 from genlab.training.engine import choose_device
 from genlab.training.journal import read
 
+if TYPE_CHECKING:
+    from genlab.lab.attributes import Directions
+    from genlab.lab.augment import Study
+    from genlab.lab.average import Average
+    from genlab.lab.denoise import Denoised, NoiseSweep
+    from genlab.lab.detect import Detection
+    from genlab.lab.edit import Edit
+    from genlab.lab.embed import Embedding, Method
+    from genlab.lab.fit_prior import FittedPrior
+    from genlab.lab.interpolate import Interpolation, Mode
+    from genlab.lab.nearest import Nearest
+    from genlab.lab.traverse import Traversal
+
 Checkpoint = Literal["last", "best"]
 Label = int | str | np.integer[Any] | Sequence[int | str] | NDArray[Any] | Tensor
 """A class by number or by name (upper or lower case), or one for each item."""
 
+PriorName = Literal["auto", "fitted", "normal"]
+
 _ITEMS = 256
 """Items that go through the model at once."""
+_SHORT = 8
+"""Batches that are computed without showing progress."""
 
 
 class Run:
@@ -72,12 +94,19 @@ class Run:
     """
 
     def __init__(
-        self, path: Path | str, *, checkpoint: Checkpoint = "last", device: str = "auto", trust: bool = False
+        self,
+        path: Path | str,
+        *,
+        checkpoint: Checkpoint = "last",
+        device: str = "auto",
+        trust: bool | Trust = False,
+        data: Path | None = None,
     ) -> None:
         if checkpoint not in ("last", "best"):
             raise ConfigError(f"checkpoint must be 'last' or 'best', got {checkpoint!r}.")
         self.path = Path(path)
-        self._folder, self._checkpoint, self._device, self._trust = Folder(self.path), checkpoint, device, trust
+        self._folder, self._checkpoint, self._device, self._data = Folder(self.path), checkpoint, device, data
+        self._trust = trust if isinstance(trust, Trust) else Trust(trust)
         self._folder.check_format()
 
     def __repr__(self) -> str:
@@ -132,10 +161,9 @@ class Run:
 
     @cached_property
     def _opened(self) -> Opened:
-        trust = Trust(self._trust)
         if self._checkpoint == "last":
-            return open_run.open_checkpoint(self._folder, trust=trust)
-        _, best = open_run.open_both(self._folder, trust)
+            return open_run.open_checkpoint(self._folder, trust=self._trust)
+        _, best = open_run.open_both(self._folder, self._trust)
         if best is None:
             raise ConfigError(f"{self.path} has no best checkpoint. Use checkpoint='last'.")
         return best
@@ -150,11 +178,41 @@ class Run:
         """The step of the checkpoint."""
         return self._opened.step
 
-    def sample(self, count: int = 16, *, label: Label | None = None, seed: int = 0) -> Tensor:
+    @property
+    def checkpoint_digest(self) -> str:
+        """The first 16 hex digits of the checkpoint's sha256."""
+        return self._opened.digest
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data that the run was trained on; a ConfigError if it has changed since then."""
+        if compose.load(self.path / "config.yaml").plugins:
+            # The source may be in a plugin, which is loaded with the model, if the user trusts it.
+            _ = self._opened
+        return open_run.open_data(self._folder, self._data)
+
+    @cached_property
+    def fitted_prior(self) -> Prior | None:
+        """The prior that `fit_prior` has fitted to the codes of this checkpoint, if there is one."""
+        return fitted_prior(self.path, self.checkpoint_digest, self.model)
+
+    def sample(
+        self,
+        count: int = 16,
+        *,
+        label: Label | None = None,
+        seed: int = 0,
+        truncation: float = 1.0,
+        prior: PriorName = "auto",
+    ) -> Tensor:
         """Generate items.
 
         For a conditional model, `label` is a class, or a class for each item. Without it the classes are
         drawn at random, too. The same seed gives the same items; fewer items are the first ones of more.
+
+        `prior` is `fitted` for the prior of `fit_prior`, `normal` for the model's own, or `auto` for the fitted one if
+        there is one. A `truncation` below 1 moves each code towards the mean code by this factor: the samples become
+        more typical and less diverse.
 
         ```python
         run.sample(8, label=3)
@@ -162,28 +220,66 @@ class Run:
         ```
         """
         model = self.model
+        if prior == "normal" and not isinstance(model, Samples):
+            raise self._cannot("sample with prior 'normal'")
+        if isinstance(model, Draws) or self._prior(prior):
+            codes, condition = self.draw(count, label=label, seed=seed, truncation=truncation, prior=prior)
+            return self._decoded(codes, condition, "sampling")
         if not isinstance(model, Samples):
-            raise self._cannot("sample")
-        count, seed = _whole("count", count), _whole("seed", seed)
-        if count < 1:
-            raise ConfigError(f"count must be at least 1, got {count}.")
-        condition, draws = self._condition(label, count), generator(seed, "sample")
+            raise self._cannot_sample()
+        if truncation != 1:
+            raise ConfigError(f"{self.name} has no codes that truncation could change. Leave out truncation.")
+        count = at_least(1, "count", count)
+        condition, draws = self._condition(label, count), generator(whole("seed", seed), "sample")
 
         def generate(places: Tensor) -> Tensor:
             part = {name: values[places].to(home(model)) for name, values in condition.items()}
             return model.sample(len(places), part or None, draws)
 
-        return _in_parts(generate, torch.arange(count))
+        return _in_parts(generate, torch.arange(count), "sampling")
 
-    def reconstruct(self, inputs: Inputs, *, label: Label | None = None) -> Tensor:
+    def draw(
+        self,
+        count: int,
+        *,
+        label: Label | None = None,
+        seed: int = 0,
+        truncation: float = 1.0,
+        prior: PriorName = "auto",
+    ) -> tuple[Tensor, Batch]:
+        """Draw the codes of samples, N x D, and the condition of each; the arguments are those of `sample`."""
+        count, draws = at_least(1, "count", count), generator(whole("seed", seed), "sample")
+        if not truncation > 0:
+            raise ConfigError(f"truncation must be above 0, got {truncation:g}.")
+        condition, model, fitted = self._condition(label, count), self.model, self._prior(prior)
+        if fitted:
+            centre, codes = fitted.mean.float(), fitted.draw(count, draws)
+            condition = {**_drawn(conditions(model), count, seed), **condition}
+        elif isinstance(model, Draws):
+            codes, condition = model.draw(count, condition or None, draws)
+            codes, centre = codes.cpu(), torch.zeros(())
+        else:
+            raise self._cannot_sample()
+        return codes.lerp(centre.expand_as(codes), 1 - truncation), condition
+
+    def reconstruct(self, inputs: Inputs | None = None, *, label: Label | None = None) -> Tensor:
         """Reconstruct items.
 
-        For a conditional model, `label` is the class of each item. Without it the model infers the class.
+        Inputs may also be the name of a data set, which stands for its test items. Without inputs these are the test
+        items of the run's own data. For a conditional model, `label` is the class of each item. Without it the model
+        infers the class.
+
+        ```python
+        run.reconstruct("photos/")
+        run.reconstruct()  # the run's own test items
+        ```
         """
+        from genlab.lab.given import given
+
         model = self.model
         if not isinstance(model, Reconstructs):
             raise self._cannot("reconstruct")
-        return self._apply(model.reconstruct, inputs, label)
+        return self.apply(model.reconstruct, given(self, inputs).items, label=label)
 
     def encode(self, inputs: Inputs, *, label: Label | None = None) -> Tensor:
         """Return the code of each item, N x D: of a VAE the mean.
@@ -217,11 +313,7 @@ class Run:
         if not condition and conditions(model):
             raise ConfigError(f"{self.name} is conditional and needs the class of each item: pass label=.")
 
-        def decode(places: Tensor) -> Tensor:
-            part = {name: values[places].to(home(model)) for name, values in condition.items()}
-            return model.decode(rows[places].to(home(model)), part or None)
-
-        return _in_parts(decode, torch.arange(len(rows)))
+        return self._decoded(rows, condition, "decoding")
 
     def score(self, inputs: Inputs, *, label: Label | None = None) -> Tensor:
         """Return the score of each item in nats, N; higher is likelier. Of a VAE it is the evidence lower bound."""
@@ -232,6 +324,323 @@ class Run:
         with torch.random.fork_rng(devices=[home(model)] if home(model).type == "cuda" else []):
             torch.manual_seed(0)
             return self._apply(model.score, inputs, label)
+
+    def interpolate(
+        self,
+        *inputs: Inputs,
+        seeds: Sequence[int] | None = None,
+        steps: int = 12,
+        mode: Mode | None = None,
+        label: Label | None = None,
+        prior: PriorName = "auto",
+        seed: int = 0,
+        features: str | None = None,
+    ) -> Interpolation:
+        """Return the path between items through their codes, or between the samples of `seeds`.
+
+        The path goes through all inputs in order, with `steps` items (default: 12) from each to the next. Without
+        inputs and seeds, the ends are two test items that `seed` selects.
+
+        The path in the codes is a line with mode `linear` and an arc with `spherical`. The default is `spherical` if
+        the codes have a known prior, and `linear` if not. With a prior of `fit_prior`, the arc is between the
+        standard normal numbers from which that prior draws.
+
+        A conditional model infers the class of inputs. `label` is the class of all ends, or a class for each; samples
+        have the first class by default.
+
+        The result holds `items`, `codes`, `compared` (the other mode and the cross-fade) and `metrics`, which are
+        measured at first use in the feature space `features` (default: the one that fits the data).
+
+        ```python
+        path = run.interpolate("one.png", "two.png", steps=8)
+        path.items, path.metrics["spherical"]["length"]
+        run.interpolate(seeds=(1, 2))
+        ```
+        """
+        from genlab.lab.interpolate import interpolate
+
+        given = inputs[0] if len(inputs) == 1 else list(inputs) or None
+        return interpolate(
+            self,
+            given,
+            seeds=seeds,
+            steps=steps,
+            mode=mode,
+            label=label,
+            prior=prior,
+            seed=seed,
+            features=features,
+        )
+
+    def traverse(
+        self,
+        picture: Inputs | None = None,
+        *,
+        units: int = 8,
+        steps: int = 9,
+        reach: float = 2.5,
+        label: Label | None = None,
+        prior: PriorName = "auto",
+        seed: int = 0,
+    ) -> Traversal:
+        """Vary one unit at a time in the code of an item, and decode.
+
+        The `units` (default: 8) are those with the largest KL divergence from the prior, or the largest variance over
+        test items for a model without a posterior. Each takes `steps` values (default: 9) up to `reach` standard
+        deviations (default: 2.5) of the unit from its mean: under the prior, or over test items without a prior.
+
+        Without `picture`, `seed` selects a test item. For a model that does not encode, `seed` draws the code, and
+        the units are those that change the item most.
+
+        The result holds `items`, U x S x the shape of one item, the `values`, and the `units` with their metrics. If
+        the data has attributes, each unit says which of them it follows.
+
+        ```python
+        rows = run.traverse("face.png", units=4)
+        rows.items[0], rows.units[0].follows
+        ```
+        """
+        from genlab.lab.traverse import traverse
+
+        return traverse(self, picture, units=units, steps=steps, reach=reach, label=label, prior=prior, seed=seed)
+
+    def fit_prior(
+        self,
+        components: Sequence[int] = (10, 50),
+        *,
+        second_stage: bool = False,
+        count: int | None = None,
+        seed: int = 0,
+    ) -> FittedPrior:
+        """Fit a prior to the codes of the training items, and keep it in the run: `sample` then uses it.
+
+        An autoencoder can sample only with a fitted prior, and most VAEs sample better with one. The prior is a mixture
+        of Gaussians. Their number is one of `components`, or 1, and the likelihood of held-out codes chooses it. With
+        `second_stage` the prior is a VAE of the codes. The result has the nats of a code by each prior. It also has the
+        distance from test items for `count` samples (default: 10,000, at most as many as there are test items) of the
+        prior before and of the fitted one, and for decoded training codes, whose distance no prior can be expected to
+        beat. A `count` of 0 compares nothing. A prior that the run had is replaced.
+
+        ```python
+        run.fit_prior(components=[10, 50, 100]).metrics
+        run.sample(64)
+        ```
+        """
+        from genlab.lab.fit_prior import fit_prior
+
+        return fit_prior(self, components, second_stage=second_stage, count=count, seed=seed)
+
+    @cached_property
+    def attributes(self) -> dict[str, tuple[str, ...]]:
+        """The attributes of the run's data, which `edit` and `average` take: the names of the values; none of numbers.
+
+        The label comes last. A ConfigError is raised if the data has none.
+        """
+        from genlab.lab.attributes import attributes_of
+
+        return {name: getattr(column.kind, "names", ()) for name, column in attributes_of(self).items()}
+
+    def edit(
+        self,
+        inputs: Inputs | None = None,
+        *,
+        add: str | Sequence[str] = (),
+        remove: str | Sequence[str] = (),
+        strength: float = 1.5,
+        residual: bool = False,
+        directions: Directions = "joint",
+        count: int = 12,
+        measure: bool = False,
+    ) -> Edit:
+        """Add attributes to items, or remove them, by arithmetic with their codes.
+
+        `add` and `remove` take names such as `smile`, `hair=red` for an attribute of several values, or `size` for a
+        number, which changes by one std; several of them as a list. A direction is added to each code, multiplied by
+        `strength` (default: 1.5). `run.attributes` lists the names. Without inputs, `count` test items (default: 12)
+        that lack the attributes are edited.
+
+        Directions come from at most 10,000 training items: by least squares over all attributes together with
+        `joint`, or, with `means`, as the mean code of the items with the attribute minus that of the others. With
+        `residual` the input itself is changed by the difference of the decoded codes, which keeps all that the
+        model cannot reconstruct.
+
+        The result holds `edited`, `reconstructed`, `codes` and `directions`. With `measure` it holds `metrics` of test
+        items: by a classifier of the attributes, which is trained once, and, for drawn data, the squared error
+        against the item that is truly redrawn.
+
+        ```python
+        happy = run.edit("photos/", add="smile", remove=["hat", "hair=red"], residual=True)
+        happy.edited
+        ```
+        """
+        from genlab.lab.edit import edit
+
+        return edit(
+            self,
+            inputs,
+            add=add,
+            remove=remove,
+            strength=strength,
+            residual=residual,
+            directions=directions,
+            count=count,
+            measure=measure,
+        )
+
+    def average(self, by: str | None = None, *, measure: bool = False) -> Average:
+        """Return the decoded mean code of each value of an attribute, beside the mean of the items themselves.
+
+        `by` is an attribute (default: the label, or all items together without labels). A number is divided into four
+        parts of equal size. At most 10,000 training items are averaged. The result holds `values`, `items`, `means`
+        and `codes`. With `measure`, `metrics` says how many averages show their value to a classifier, in %.
+
+        ```python
+        smiles = run.average("smile")
+        dict(zip(smiles.values, smiles.items))
+        ```
+        """
+        from genlab.lab.average import average
+
+        return average(self, by=by, measure=measure)
+
+    def denoise(self, inputs: Inputs | None = None, noise: float | None = None, *, seed: int = 0) -> Denoised:
+        """Remove noise from items, or add noise first and measure.
+
+        The inputs are those of `reconstruct`. Without `noise` they are cleaned as they are. Otherwise normal noise of
+        this standard deviation is added first (white is 1). The result then has `means`: PSNR and SSIM of the noisy
+        images, of the model, of a median filter, and of non-local means. `cleaned` has the items by method.
+
+        ```python
+        cleaned = run.denoise("photos/").cleaned["model"]
+        run.denoise(noise=0.3).means
+        ```
+        """
+        from genlab.lab.denoise import denoise, refuse_unable
+        from genlab.lab.given import given
+
+        refuse_unable(self)
+        return denoise(self, given(self, inputs), noise=noise, seed=seed)
+
+    def sweep_noise(
+        self, inputs: Inputs | None = None, noises: Sequence[float] = (0.1, 0.2, 0.3, 0.5), *, seed: int = 0
+    ) -> NoiseSweep:
+        """Measure denoising at several levels of noise, as `denoise` does at one.
+
+        ```python
+        run.sweep_noise().means[0.3]["model"]["PSNR"]
+        ```
+        """
+        from genlab.lab.denoise import refuse_unable, sweep
+        from genlab.lab.given import given
+
+        refuse_unable(self)
+        return sweep(self, given(self, inputs), noises=noises, seed=seed)
+
+    def augment(
+        self,
+        sizes: Sequence[int],
+        *,
+        seeds: int = 3,
+        share: float = 0.25,
+        steps: int = 1500,
+        out: Path | str | None = None,
+        **settings: Any,
+    ) -> Study:
+        """Measure how much generated images help a classifier that has few real ones.
+
+        For each number of images in `sizes` and each of `seeds` draws, a generator of this run's recipe is trained on
+        these images only. Then classifiers with `steps` training steps each learn from the real images, with ordinary
+        augmentation, with a `share` of each batch generated, with both, and from generated images only. `rows` of the
+        result has the mean accuracies, and the gains in points with paired 95 % intervals. `genlab.lab.augment.augment`
+        takes several runs, and lists the further `settings`.
+
+        This takes minutes to hours. Each result is written into `out` at once (default: lab/augment in the run), and
+        the same call continues a study that was stopped.
+
+        ```python
+        study = run.augment([1000, 5000])
+        for row in study.rows:
+            print(row.images, row.arm, row.accuracy, row.over_real)
+        ```
+        """
+        from genlab.lab.augment import augment, default_folder
+        from genlab.lab.results import Results
+
+        results = Results(Path(out) if out else default_folder(self))
+        return augment([self], sizes, seeds=seeds, share=share, steps=steps, results=results, **settings)
+
+    def embed(
+        self,
+        inputs: Inputs | None = None,
+        method: Method = "pca",
+        dimensions: int = 2,
+        *,
+        count: int = 2_000,
+        by: str | None = None,
+        seed: int = 0,
+    ) -> Embedding:
+        """Encode items, and reduce the codes to 1, 2 or 3 numbers for a plot.
+
+        The items are `count` test items, or `inputs`. The method is `pca`, `tsne` or `umap`. `metrics` of the result
+        has the trustworthiness, the accuracy of 15 neighbours and of a linear probe, beside PCA of the pixels. Training
+        items predict the attribute `by` (default: the label).
+
+        ```python
+        found = run.embed(method="tsne")
+        found.coordinates, found.codes, found.metrics
+        ```
+        """
+        from genlab.lab.embed import embed
+
+        return embed(self, inputs, method=method, dimensions=dimensions, count=count, by=by, seed=seed)
+
+    def nearest(self, inputs: Inputs | None = None, count: int = 16, neighbours: int = 5, *, seed: int = 0) -> Nearest:
+        """Search the training items that are nearest to samples, or to `inputs`: does the model copy?
+
+        `rows`, `distances` and `neighbours` of the result are in order, the nearest first, in the spaces `code` (if the
+        model encodes) and `pixels`. A distance is the root mean square of the differences. `metrics` has the share of
+        copies, beside that of test items.
+
+        ```python
+        found = run.nearest(count=100)
+        found.rows["pixels"][0], found.distances["pixels"][0], found.metrics
+        ```
+        """
+        from genlab.lab.nearest import nearest
+
+        return nearest(self, inputs, count=count, neighbours=neighbours, seed=seed)
+
+    def detect(
+        self,
+        inputs: Inputs | None = None,
+        by: str = "error",
+        calibrate: float | None = None,
+        *,
+        threshold: float | None = None,
+        normal: str | int | Sequence[str | int] = (),
+        count: int | None = 10_000,
+    ) -> Detection:
+        """Score items for anomaly (default: at most 10,000 of the run's test items).
+
+        `by` is `error` (squared error of the reconstruction), `smooth` (the same, averaged over 3 x 3 pixels before it
+        is squared), `code` (distance to the nearest training codes), `combined` (smooth and code), or `score`
+        (negative score in nats). With `calibrate`, a rate of false alarms such as 0.05, a threshold is chosen from the
+        run's validation items; or give a `threshold`. `normal` are the normal classes (default: those of data.keep).
+
+        The result has `scores` in the order of the items, `order`, `threshold`, `flagged`, and `metrics`: AUROC and
+        average precision beside PCA and nearest neighbours, if there are normal items and others.
+
+        ```python
+        found = run.detect("photos/", calibrate=0.05)
+        [found.given.names[place] for place in found.order if found.flagged[place]]
+        ```
+        """
+        from genlab.lab.detect import check, detect
+        from genlab.lab.given import given
+
+        check(self, by, calibrate, threshold)
+        items = given(self, inputs, count=count)
+        return detect(self, items, by=by, calibrate=calibrate, threshold=threshold, normal=normal)
 
     def upscale(self, inputs: Inputs) -> Tensor:
         """Upscale images of any size, tile by tile: N x C x sH x sW in [0, 1], s times larger each way.
@@ -251,15 +660,50 @@ class Run:
         return torch.cat(large)
 
     def _apply(self, function: Callable[[Batch], Tensor], inputs: Inputs, label: Label | None) -> Tensor:
-        """Apply an ability to items in batches."""
-        rows = items(self.kinds["x"], inputs, self._fitting())
-        condition, place = self._condition(label, len(rows)), home(self.model)
+        """Apply an ability to inputs in batches."""
+        return self.apply(function, items(self.kinds["x"], inputs, self.fitting), label=label)
+
+    def apply(self, function: Callable[[Batch], Tensor], items: Tensor, *, label: Label | None = None) -> Tensor:
+        """Apply a function of a batch, such as `run.model.reconstruct`, to items; they are used as they are.
+
+        The items may have values that inputs cannot have, such as noisy images. A conditional model infers the class
+        if there is no `label`.
+        """
+        condition, place = self._condition(label, len(items)), home(self.model)
 
         def apply(places: Tensor) -> Tensor:
-            batch = {name: values[places].to(place) for name, values in {"x": rows, **condition}.items()}
+            batch = {name: values[places].to(place) for name, values in {"x": items, **condition}.items()}
             return function(self._with_condition(batch))
 
-        return _in_parts(apply, torch.arange(len(rows)))
+        return _in_parts(apply, torch.arange(len(items)), "computing")
+
+    def _decoded(self, codes: Tensor, condition: Batch, doing: str) -> Tensor:
+        """Decode codes in batches."""
+        model = self.model
+        assert isinstance(model, Decodes)
+        place = home(model)
+
+        def decode(places: Tensor) -> Tensor:
+            part = {name: values[places].to(place) for name, values in condition.items()}
+            return model.decode(codes[places].to(place), part or None)
+
+        return _in_parts(decode, torch.arange(len(codes)), doing)
+
+    def _prior(self, name: PriorName) -> Prior | None:
+        """Return the fitted prior if it is to be used."""
+        if name not in get_args(PriorName):
+            raise ConfigError(f"prior must be one of {', '.join(get_args(PriorName))}, got {name!r}.")
+        if name == "fitted" and not self.fitted_prior:
+            raise ConfigError(f"{self.path} has no fitted prior. Fit one: genlab fit-prior {self.path}")
+        return None if name == "normal" else self.fitted_prior
+
+    def _cannot_sample(self) -> ConfigError:
+        if isinstance(self.model, Encodes) and isinstance(self.model, Decodes):
+            return ConfigError(
+                f"{self.name} cannot sample: its codes have no known distribution. "
+                f"Fit one: genlab fit-prior {self.path}"
+            )
+        return self._cannot("sample")
 
     def _with_condition(self, batch: Batch) -> Batch:
         """Let the model infer the condition if it is not given."""
@@ -270,6 +714,16 @@ class Run:
             raise ConfigError(f"{self.name} is conditional and needs the class of each item: pass label=.")
         return {**self.model.infer(batch), **batch}
 
+    def _told(self, rows: Tensor, label: Label | None) -> Batch:
+        """Return the condition of items: the given classes, or those that the model infers; nothing without one."""
+        if label is not None or not conditions(self.model):
+            return self._condition(label, len(rows))
+
+        def infer(places: Tensor) -> Tensor:
+            return self._with_condition({"x": rows[places].to(home(self.model))})["label"]
+
+        return {"label": _in_parts(infer, torch.arange(len(rows)), "inferring")}
+
     def _condition(self, label: Label | None, count: int) -> Batch:
         """Return the labels as a condition; nothing without labels."""
         if label is None:
@@ -277,10 +731,11 @@ class Run:
         classes = conditions(self.model).get("label")
         if classes is None:
             raise ConfigError(f"{self.name} is not conditional. Leave out label=, or train a conditional model.")
-        return {"label": _labels(label, classes, count)}
+        return {"label": labels_of(label, classes, count)}
 
-    def _fitting(self) -> Fitting:
-        """Return how the run's own data brings pictures to one size."""
+    @property
+    def fitting(self) -> Fitting:
+        """The way in which the run's own data brings pictures to one size."""
         data: Mapping[str, Any] = self.config["data"]
         if data.get("class") != "folder":
             return Fitting()
@@ -291,7 +746,15 @@ class Run:
         return cannot(self._folder, ability, self.abilities)
 
 
-def _whole(name: str, value: object) -> int:
+def at_least(least: int, name: str, value: object) -> int:
+    """Return an argument that must be an integer and not below `least`."""
+    number = whole(name, value)
+    if number < least:
+        raise ConfigError(f"{name} must be at least {least}, got {number}.")
+    return number
+
+
+def whole(name: str, value: object) -> int:
     """Return an argument that must be an integer, of Python or of numpy."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ConfigError(f"{name} must be an integer, got {value!r}.")
@@ -299,8 +762,15 @@ def _whole(name: str, value: object) -> int:
 
 
 @torch.no_grad()
-def _in_parts(function: Callable[[Tensor], Tensor], places: Tensor) -> Tensor:
-    found = torch.cat([function(part).cpu() for part in torch.split(places, _ITEMS)])
+def _in_parts(function: Callable[[Tensor], Tensor], places: Tensor, doing: str) -> Tensor:
+    parts = torch.split(places, _ITEMS)
+    shown = progress(len(parts), doing, "done", "batches") if len(parts) > _SHORT else nullcontext(lambda: None)
+    results = list[Tensor]()
+    with shown as advance:
+        for part in parts:
+            results.append(function(part).cpu())
+            advance()
+    found = torch.cat(results)
     # Symbols of token sequences stay integers, so that their kind can decode them.
     return found.float() if found.is_floating_point() else found
 
@@ -315,24 +785,23 @@ def _upscale(upscaler: TiledUpscaler, kind: Kind, element: Path | Pillow.Image |
     return as_tensor(large.convert(large.mode.removesuffix("A")))
 
 
-def _labels(label: Label, classes: Classes, count: int) -> Tensor:
+def _drawn(told: Mapping[str, Classes], count: int, seed: int) -> Batch:
+    """Draw a class for each sample, all equally likely; fewer classes are the first ones of more."""
+    draws = generator(seed, "sample/condition")
+    shares = torch.special.ndtr(normal(count, max(1, len(told)), device=torch.device("cpu"), generator=draws))
+    return {
+        name: (shares[:, place] * len(classes)).long().clamp(max=len(classes) - 1)
+        for place, (name, classes) in enumerate(told.items())
+    }
+
+
+def labels_of(label: Label, classes: Classes, count: int) -> Tensor:
     """Return the number of a class for each item."""
     if isinstance(label, Tensor | np.ndarray):
         label = label.tolist()
     if not isinstance(label, Sequence) or isinstance(label, str):
-        return torch.full((count,), _number(label, classes))
-    given = torch.tensor([_number(each, classes) for each in label], dtype=torch.int64)
+        return torch.full((count,), classes.number(label))
+    given = torch.tensor([classes.number(each) for each in label], dtype=torch.int64)
     if len(given) != count:
         raise ConfigError(f"label must be one class or {count} classes, got {len(given)}.")
     return given
-
-
-def _number(label: object, classes: Classes) -> int:
-    if isinstance(label, str):
-        numbers_of = {name.casefold(): number for number, name in enumerate(classes.names)}
-        if label.casefold() not in numbers_of:
-            raise unknown("class", label, classes.names)
-        return numbers_of[label.casefold()]
-    if not isinstance(label, int | np.integer) or isinstance(label, bool) or not 0 <= label < len(classes):
-        raise ConfigError(f"A class must be a number from 0 to {len(classes) - 1} or a name, got {label!r}.")
-    return int(label)

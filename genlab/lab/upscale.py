@@ -51,7 +51,8 @@ def upscaler_of(run: Run, model: object, scale: int | None = None) -> TiledUpsca
 
 def _unable(run: Run, abilities: list[str]) -> ConfigError:
     able = [str(other.path) for other in reversed(runs()) if ABILITY in (other.facts.get("abilities") or ())]
-    advice = f"Runs that can: {', '.join(able)}" if able else f"No run in {OUTPUTS}/ can."
+    train = f"No run in {OUTPUTS}/ can. Train one: genlab train model=srresnet data=photos-mini"
+    advice = f"Runs that can: {', '.join(able)}" if able else train
     return cannot(run, ABILITY, abilities, advice)
 
 

@@ -26,8 +26,19 @@ def commands(page: Path) -> list[list[str]]:
 
 
 COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
-# A command that stands on several pages runs once.
-DISTINCT = list({" ".join(command): (page, command) for page, command in reversed(COMMANDS)}.values())[::-1]
+
+
+def distinct() -> list[tuple[Path, list[str]]]:
+    """Return the commands in order; trainings at every place, because what follows uses their runs, and others once."""
+    seen, found = set[str](), list[tuple[Path, list[str]]]()
+    for page, command in COMMANDS:
+        if command[1] == "train" or " ".join(command) not in seen:
+            found.append((page, command))
+        seen.add(" ".join(command))
+    return found
+
+
+DISTINCT = distinct()
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +68,8 @@ def shortened(command: list[str]) -> list[str]:
         return [*command, *SHORT]
     if command[1] == "evaluate":
         return [*command, "--count", "20", "--images", "20", "--draws", "1"]
+    if command[1] == "fit-prior":
+        return [*command, "--count", "20"]
     if command[1] == "compare":
         return ["genlab", "compare", "outputs", "--sort", "seconds"]
     return ["genlab", "resume", "latest", "trainer.steps=3"] if command[1] == "resume" else command
