@@ -28,7 +28,7 @@ def edit(
     remove: Annotated[
         list[str] | None, typer.Option("--remove", metavar="NAME[=VALUE]", help="Attributes to remove.")
     ] = None,
-    strength: Annotated[float, typer.Option("--strength", help="Factor of the directions.")] = 1.5,
+    strength: Annotated[float, typer.Option("--strength", help="Factor of the directions.")] = 2.0,
     residual: Annotated[
         bool,
         typer.Option("--residual", help="Change the input itself by the difference of two decoded codes."),

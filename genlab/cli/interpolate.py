@@ -69,7 +69,7 @@ def interpolate(
     from genlab.lab.interpolate import interpolate as find_path
 
     results = lab.results(run, "interpolate", out)
-    items = given(run, paths, count=2, skip_bad=True) if paths else None
+    items = given(run, paths, count=2) if paths else None
     path = find_path(
         run,
         items.items if items else None,
@@ -82,7 +82,10 @@ def interpolate(
         features=features,
         console=tables.console(),
     )
+    # The pictures come first: the features of the table may have to be trained.
     path.write(results, form.value)
+    lab.finish(results, items)
+    print(*path.sentences, path.reason, sep="\n")
     try:
         tables.terminal().print(tables.methods_table(path.metrics, "path"))
         print(f"Features: {path.features.extractor.name}. A detour of 1 is straight, a largest step of 1 is even.")
@@ -91,8 +94,6 @@ def interpolate(
         if features:
             raise
         print(f"The path is not measured. {error}")
-    print(*path.sentences, path.reason, sep="\n")
-    lab.finish(results, items)
 
 
 def _numbers(text: str | None) -> list[int] | None:

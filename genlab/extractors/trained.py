@@ -125,7 +125,7 @@ class Recipe(Generic[Network]):
         folder = self.folder
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with lock(folder.parent, folder.name, work=f"training a {self.name} of the same data"):
+            with lock(folder.parent, folder.name, work=f"training the {self.name} of the same data"):
                 if network := self._loaded():
                     return network
                 self._train(device, console)
@@ -146,7 +146,7 @@ class Recipe(Generic[Network]):
             warnings.warn(f"{error} The {self.name} is trained from the beginning.", stacklevel=4)
             shutil.rmtree(self.folder)
             trainer = self._trainer(device)
-        console.say(f"Training a {self.name} of the data, only once; it is stored in {self.folder}")
+        console.say(f"Training the {self.name} of the data, only once; it is stored in {self.folder}")
         outcome = trainer.fit(self.folder, console)
         if outcome.state != "finished":
             done = f"step {outcome.step:,} of {trainer.total:,}"

@@ -53,10 +53,14 @@ class Change:
             return torch.ones(len(rows), dtype=torch.bool)
         return (rows == self.value) != (self.sign > 0)
 
-    def done(self, rows: Tensor, column: Column) -> Tensor | None:
-        """Return the values after the change; None if it does not say which value follows, as in `-hair=red`."""
+    def done(self, rows: Tensor, column: Column, strength: float) -> Tensor | None:
+        """Return the values after the change; None if it does not say which value follows, as in `-hair=red`.
+
+        A number changes by `strength` stds, within the range of the data.
+        """
         if self.value is None:
-            return rows + self.sign * column.rows.std()
+            moved = rows + self.sign * strength * column.rows.std()
+            return moved.clamp(float(column.rows.min()), float(column.rows.max()))
         if self.sign > 0:
             return torch.full_like(rows, self.value)
         if not (rows == self.value).any():

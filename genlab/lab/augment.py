@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from genlab.charts import Axes, Chart
 
 STEPS, BATCH, WIDTH, SHARE, GENERATED, SEEDS = 1500, 64, 32, 0.25, 10_000, 3
+_WIDEST = 30
+"""The chart shows gains and intervals up to this many points."""
 _COLOURS: dict[Arm, str] = {
     "real": "#777777",
     "real + ordinary": "#3b6ea5",
@@ -287,6 +289,9 @@ def chart(rows: Sequence[Row]) -> Chart:
         charts.dress(accuracy, run, "accuracy on test images in %")
         # Generated images alone lose so much that the other arms would be one line.
         _curves(gain, own, ARMS[1:-1], lambda row: row.over_real)
+        # Two seeds can give intervals of hundreds of points, beside which all gains would look the same.
+        low, high = gain.get_ylim()
+        gain.set_ylim(max(low, -_WIDEST), min(high, _WIDEST))
         gain.axhline(0, color=_COLOURS["real"], linewidth=1)
         several = any(row.seeds > 1 for row in own)
         charts.dress(gain, "gain over real images", f"in points{', with 95 % intervals' if several else ' (one seed)'}")
@@ -299,7 +304,7 @@ def _curves(panel: Axes, rows: Sequence[Row], arms: Sequence[Arm], value: Callab
     """Draw a curve over the numbers of images for each arm; the points of the arms stand side by side."""
     sizes = sorted({row.images for row in rows})
     for number, arm in enumerate(arms):
-        aside = 0.12 * (number - (len(arms) - 1) / 2)
+        aside = 0.03 * (number - (len(arms) - 1) / 2)
         found = [(sizes.index(row.images) + aside, each) for row in rows if row.arm == arm and (each := value(row))]
         places, middles = [place for place, _ in found], [each.mean for _, each in found]
         ends = [[each.mean - (each.mean if each.low is None else each.low) for _, each in found]]

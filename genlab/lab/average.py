@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 ALL = "all items"
 DECODED = "decoded mean code"
-_PARTS, _ACROSS = 4, 8
-"""Groups of equal size into which the items are divided by a number, and averages in a row of the sheet."""
+_PARTS = 4
+"""Groups of equal size into which the items are divided by a number."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,14 @@ class Average:
             results.table("average", ["method", "shows_value"], table)
 
     def _rows(self) -> list[Row]:
-        """Arrange the averages in blocks: a row of decoded ones above a row of means, below the names of the values."""
+        """Arrange the averages: a row for each value, the decoded one beside the mean of the items."""
         ways = {DECODED: self.items} | ({} if self.means is None else {self.mean_name: self.means})
         if isinstance(self.kind, Points):
             # The means first: the window of the picture is that of the first row.
             return [Row(name, items) for name, items in reversed(ways.items())]
-        rows = list[Row]()
-        for start in range(0, len(self.values), _ACROSS):
-            listed = ", ".join(self.values[start : start + _ACROSS])
-            rows += [Row(f"{name}: {listed}", items[start : start + _ACROSS]) for name, items in ways.items()]
-        return rows
+        beside = " | ".join(ways)
+        each = torch.stack(list(ways.values()), 1)
+        return [Row(f"{value}: {beside}", items) for value, items in zip(self.values, each, strict=True)]
 
 
 def average(run: Run, *, by: str | None = None, measure: bool = False, console: Console | None = None) -> Average:

@@ -202,6 +202,10 @@ def _encoded(run: Run, rows: Tensor) -> Tensor:
 def _mixtures(codes: Codes, counts: Sequence[int], seed: int, notes: list[str]) -> dict[str, Candidate]:
     """Fit a mixture of each number of Gaussians."""
     possible, candidates = [number for number in counts if number <= len(codes.seen)], dict[str, Candidate]()
+    if counts != [1] and possible == [1]:
+        raise ConfigError(
+            f"There are {len(codes.seen):,} codes, and a mixture of {counts[1]:,} Gaussians needs as many."
+        )
     if len(possible) < len(counts):
         notes.append(f"There are {len(codes.seen):,} codes, so mixtures of more Gaussians were left out.")
     with progress(len(possible), "fitting", "fitted", "mixtures") as advance:

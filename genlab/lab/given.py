@@ -162,7 +162,8 @@ def _changes(path: Path, kind: Image) -> Iterable[str]:
 
 def _sentences(changed: Counter[str], total: int) -> Iterator[str]:
     for change, count in changed.items():
-        yield f"{count:,} of {total:,} pictures {'was' if count == 1 else 'were'} {change}."
+        which = f"{count:,} of {total:,} pictures {'was' if count == 1 else 'were'}" if total > 1 else "The picture was"
+        yield f"{which} {change}."
 
 
 def _of_dataset(run: Run, dataset: Dataset, name: str, count: int | None, split: str) -> Given:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genlab.contract import Batch, Decodes, Draws, Encodes, conditions
 from genlab.data import held_out
-from genlab.kinds import Exhibit, Kind, Points, Row, Spectrogram, Tokens
+from genlab.kinds import Exhibit, Image, Kind, Points, Row, Spectrogram, Tokens
 from genlab.lab.features import Features
 from genlab.lab.flow import normalised
 from genlab.lab.given import given
@@ -170,7 +170,7 @@ def interpolate(
         positions=positions,
         condition=condition,
         compared={other: items[other], **fade},
-        features=Features(run, features, console=console),
+        features=Features(run, features or _usual_features(kind), console=console),
         data=points_behind(run) if isinstance(kind, Points) else None,
         sentences=ends.sentences,
     )
@@ -309,3 +309,8 @@ def dots(points: Tensor, data: Tensor) -> Tensor:
 def points_behind(run: Run) -> Tensor:
     """Return points of the data, which are shown beside points on a path."""
     return test_items(run, _CLOUD, 0)
+
+
+def _usual_features(kind: Kind) -> str | None:
+    """Return features that need no training, so that the table is there at once; None for the features of the data."""
+    return "random" if isinstance(kind, Image) else None

@@ -25,7 +25,9 @@ from genlab.training.journal import write_wav
 
 Format = Literal["png", "npz"]
 _LISTED = 8
-"""Files whose names are all printed."""
+"""Largest number of files whose names are all printed."""
+_NAMED = 3
+"""Files that are named if there are more."""
 
 
 class Results:
@@ -129,7 +131,8 @@ class Results:
     def report(self) -> None:
         """Say which files were written, and where."""
         names = [shown(str(path.relative_to(self.folder))) for path in self.written]
-        listed = ", ".join(names) if len(names) <= _LISTED else f"{len(names):,} files, {names[0]} to {names[-1]}"
+        few = names if len(names) <= _LISTED else [*names[:_NAMED], f"and {len(names) - _NAMED:,} more"]
+        listed = ", ".join(few)
         self.say(f"In {shown(str(self.folder))}: {listed}")
 
 

@@ -446,7 +446,7 @@ class Run:
         *,
         add: str | Sequence[str] = (),
         remove: str | Sequence[str] = (),
-        strength: float = 1.5,
+        strength: float = 2.0,
         residual: bool = False,
         directions: Directions = "joint",
         count: int = 12,
@@ -455,9 +455,9 @@ class Run:
         """Add attributes to items, or remove them, by arithmetic with their codes.
 
         `add` and `remove` take names such as `smile`, `hair=red` for an attribute of several values, or `size` for a
-        number, which changes by one std; several of them as a list. A direction is added to each code, multiplied by
-        `strength` (default: 1.5). `run.attributes` lists the names. Without inputs, `count` test items (default: 12)
-        that lack the attributes are edited.
+        number; several of them as a list. `run.attributes` lists the names. The direction of each is added to codes,
+        multiplied by `strength` (default: 2); a number changes by one std times the strength. Without inputs, `count`
+        test items (default: 12) that lack the attributes are edited.
 
         Directions come from at most 10,000 training items: by least squares over all attributes together with
         `joint`, or, with `means`, as the mean code of the items with the attribute minus that of the others. With
@@ -730,7 +730,7 @@ class Run:
             return {}
         classes = conditions(self.model).get("label")
         if classes is None:
-            raise ConfigError(f"{self.name} is not conditional. Leave out label=, or train a conditional model.")
+            raise ConfigError(f"{self.name} is not conditional. Leave out the label, or train a conditional model.")
         return {"label": labels_of(label, classes, count)}
 
     @property

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genlab.contract import conditions
-from genlab.kinds import Classes, Row
+from genlab.kinds import Classes, Points, Row
 from genlab.lab.results import Format, Results
 from genlab.lab.run import Label, PriorName, Run, labels_of
 
@@ -39,9 +39,13 @@ def sample(
         labels = torch.arange(count) % len(classes) if label is None else labels_of(label, classes, count)
     chosen = label if labels is None else labels
     items = run.sample(count, label=chosen, seed=seed, truncation=truncation, prior=prior)
-    if grid:
+    points = isinstance(kind, Points)
+    if grid or points:
         results.sheet("samples", kind, _rows(items, labels, classes))
+    if grid:
         return items
+    # A picture of a single point shows nothing.
+    form = "npz" if points else form
     digits = len(str(count - 1))
     names = [f"{number:0{digits}}" for number in range(count)]
     if classes and labels is not None:

@@ -15,7 +15,7 @@ from genlab.randomness import generator
 
 _CODE_BINS, _NUMBER_BINS = 20, 10
 _TREES, _DEPTH, _RATE = 100, 3, 0.1
-_SEED = 0
+_SEED, _SHUFFLES = 0, 5
 
 ESTIMATOR = (
     f"MIG: histograms, each unit in {_CODE_BINS} bins of equal width, numbers in {_NUMBER_BINS} bins unless they have "
@@ -71,10 +71,27 @@ def disentangled(codes: Tensor, factors: Mapping[str, Column]) -> dict[str, floa
 
 
 def information(codes: Tensor, factors: Mapping[str, Column]) -> dict[str, list[float]]:
-    """Return the mutual information of each unit and each factor that varies, as a share of the factor's entropy."""
-    units = finite(codes)
-    known = {name: _factor(column) for name, column in factors.items()}
-    return {name: _information(units, factor) for name, factor in known.items() if len(np.unique(factor.values)) > 1}
+    """Return the mutual information of each unit and each factor that varies, as a share of the factor's entropy.
+
+    It is adjusted for chance: 0 is what the same unit has about factors in random order, and 1 determines the factor.
+    Few items in many bins would otherwise share information by chance.
+    """
+    units, found = finite(codes), dict[str, list[float]]()
+    for name, factor in ((name, _factor(column)) for name, column in factors.items()):
+        if len(np.unique(factor.values)) > 1:
+            shuffled = [
+                _information(units, factor._replace(values=factor.values[order])) for order in _orders(len(units))
+            ]
+            chances = np.mean(shuffled, 0).tolist()
+            shares = zip(_information(units, factor), chances, strict=True)
+            found[name] = [max(0.0, (share - chance) / (1 - chance)) for share, chance in shares]
+    return found
+
+
+def _orders(count: int) -> list[Indices]:
+    """Return a few random orders of this many items, always the same."""
+    draws = generator(_SEED, "information", count)
+    return [torch.randperm(count, generator=draws).numpy() for _ in range(_SHUFFLES)]
 
 
 def mutual_information(first: Indices, second: Indices) -> float:

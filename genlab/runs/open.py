@@ -78,7 +78,14 @@ def open_both(run: Run, trust: Trust | None = None) -> tuple[Opened, Opened | No
 
 def open_data(run: Run, place: Path | None = None) -> Dataset:
     """Build the data that a run was trained on; `place` is its folder if it has moved."""
-    dataset = build_data(settings_of(run, place))
+    settings = settings_of(run, place)
+    try:
+        dataset = build_data(settings)
+    except ConfigError as error:
+        if not {"path", "root"} & settings.data.keys():
+            raise
+        way = f"Is {place} the data of {run.path}?" if place else "If the data has moved, say where with --data FOLDER."
+        raise ConfigError(f"{error}\n{way}") from None
     check_data(run, dataset, place)
     return dataset
 

@@ -212,7 +212,7 @@ def test_two_threads_that_need_the_same_classifier_train_it_once(
     assert starts == [0]
     assert all(same(each, stored[1], digits) for each in found)
     assert len(found) == 2
-    assert "another process that is training a classifier" in capsys.readouterr().err
+    assert "another process that is training the classifier" in capsys.readouterr().err
 
 
 def test_training_the_classifier_moves_no_draw_of_the_caller(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def test_the_network_learns_the_rotations_of_digits_and_reports_its_accuracy(
     trained: tuple[Extractor, str], digits: Dataset
 ) -> None:
     first, *_, last = trained[1].splitlines()
-    assert first == f"Training a rotation network of the data, only once; it is stored in {recipe_of(digits).folder}"
+    assert first == f"Training the rotation network of the data, only once; it is stored in {recipe_of(digits).folder}"
     assert last.startswith("features 'self': the rotation network has an accuracy of ")
     assert last.endswith("% on held-out images; chance is 25%.")
     # Measured 0.60 to 0.68 with four seeds.

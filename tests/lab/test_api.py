@@ -270,7 +270,7 @@ def test_a_wrong_class_is_refused(cgan: genlab.Run, label: Any, sentence: str) -
 
 
 def test_a_model_that_is_not_told_labels_refuses_them(vae: genlab.Run) -> None:
-    assert "vae-digits is not conditional. Leave out label=" in refused(lambda: vae.sample(2, label=1))
+    assert "vae-digits is not conditional. Leave out the label" in refused(lambda: vae.sample(2, label=1))
     assert refused(lambda: vae.sample(0)) == "count must be at least 1, got 0."
 
 

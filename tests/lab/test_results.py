@@ -68,7 +68,7 @@ def test_the_report_names_few_files_and_counts_many(tmp_path: Path) -> None:
     results.report()
     results.items("x", [f"{number:02}" for number in range(20)], kind, torch.rand(20, 1, 2, 2), "png")
     results.report()
-    assert said == [f"In {tmp_path}/out: sheet.png", f"In {tmp_path}/out: 21 files, sheet.png to 19.png"]
+    assert said == [f"In {tmp_path}/out: sheet.png", f"In {tmp_path}/out: sheet.png, 00.png, 01.png, and 18 more"]
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
 from genlab.data.dataset import Column, attribute
-from genlab.metrics.disentanglement import concentration, disentangled, entropy, mutual_information
+from genlab.metrics.disentanglement import concentration, disentangled, entropy, information, mutual_information
 from genlab.registry import ConfigError
 
 COUNT = 600
@@ -202,3 +202,14 @@ def test_concentration_is_1_minus_the_relative_entropy_weighted_by_row() -> None
 def test_codes_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ConfigError, match="nan or inf"):
         disentangled(true_codes() / 0, truth())
+
+
+def test_noise_holds_no_information_about_a_factor_even_among_few_items() -> None:
+    draws = torch.Generator().manual_seed(3)
+    codes = torch.randn(200, 40, generator=draws)
+    number, choice = torch.rand(200, generator=draws), torch.randint(4, (200,), generator=draws)
+    codes[:, 0] = number
+    found = information(codes, {"number": attribute(number), "choice": attribute(choice, ("a", "b", "c", "d"))})
+    assert found["number"][0] > 0.95
+    assert max(found["number"][1:]) < 0.1
+    assert max(found["choice"]) < 0.1
