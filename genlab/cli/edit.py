@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class Directions(StrEnum):
     """The ways to find the directions of attributes."""
 
+    own = "own"
     joint = "joint"
     means = "means"
 
@@ -28,7 +29,7 @@ def edit(
     remove: Annotated[
         list[str] | None, typer.Option("--remove", metavar="NAME[=VALUE]", help="Attributes to remove.")
     ] = None,
-    strength: Annotated[float, typer.Option("--strength", help="Factor of the directions.")] = 2.0,
+    strength: Annotated[float, typer.Option("--strength", help="Factor of the directions.")] = 1.25,
     residual: Annotated[
         bool,
         typer.Option("--residual", help="Change the input itself by the difference of two decoded codes."),
@@ -37,9 +38,10 @@ def edit(
         Directions,
         typer.Option(
             "--directions",
-            help="joint: least squares over all attributes; means: mean code with a value minus mean code without it.",
+            help="own: for each item, given its other attributes; joint: one for all items, by least squares over all "
+            "attributes; means: mean code with a value minus mean code without it.",
         ),
-    ] = Directions.joint,
+    ] = Directions.own,
     attributes: Annotated[
         bool, typer.Option("--attributes", help="List the attributes of the data, and stop.")
     ] = False,
@@ -78,7 +80,7 @@ def edit(
         skip_bad=True,
         console=tables.console(),
     )
-    print(f"The directions come from {found.learnt_from:,} training items.")
+    print(found.learnt)
     if found.metrics:
         tables.terminal().print(tables.methods_table(found.metrics))
         print(found.measured)

@@ -1,11 +1,11 @@
-"""Attributes of a run's data: their values, the changes that a user asks for, and the directions among the codes."""
+"""Attributes of a run's data: their values, the changes that a user asks for, and the codes of training items."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,15 +14,11 @@ from genlab.contract import Batch, Decodes, Encodes, conditions, home
 from genlab.data import held_out
 from genlab.data.dataset import Column, Dataset
 from genlab.data.progress import progress
-from genlab.kinds import Classes, Number, Tokens
-from genlab.metrics.attributes import contrasts
+from genlab.kinds import Classes, Number
 from genlab.registry import ConfigError, suggestion, unknown
 
 if TYPE_CHECKING:
     from genlab.lab.run import Run
-
-Directions = Literal["joint", "means"]
-"""joint: least squares over all attributes together; means: the mean code with a value minus the mean without it."""
 
 LEARNT_FROM = 10_000
 """Largest number of training items from which directions and averages are computed."""
@@ -65,7 +61,7 @@ class Change:
             return torch.full_like(rows, self.value)
         if not (rows == self.value).any():
             return rows
-        others = [number for number in range(_size(column)) if number != self.value]
+        others = [number for number in range(size_of(column)) if number != self.value]
         return torch.where(rows == self.value, others[0], rows) if len(others) == 1 else None
 
 
@@ -189,40 +185,10 @@ def _usable(column: Column) -> bool:
     return isinstance(column.kind, Number) or (isinstance(column.kind, Classes) and len(column.kind) > 1)
 
 
-def _size(column: Column) -> int:
+def size_of(column: Column) -> int:
+    """Return the number of values of an attribute that has names."""
     assert isinstance(column.kind, Classes)
     return len(column.kind)
-
-
-@dataclass(frozen=True)
-class Learnt:
-    """The direction of each change among codes and, as a baseline, among the items themselves."""
-
-    codes: Tensor
-    """K x D."""
-    items: Tensor | None
-    """K x the shape of one item; None for token sequences."""
-    count: int
-    """Training items from which the directions were computed."""
-
-
-def learn(run: Run, columns: Mapping[str, Column], changes: Sequence[Change], directions: Directions) -> Learnt:
-    """Compute the directions of changes from training items alone; each has the sign of its change."""
-    rows = training_rows(run.dataset)
-    asked = torch.stack([_checked(change, columns, rows) for change in changes], 1)
-    others = _others(columns, changes, rows) if directions == "joint" else None
-    if others is None:
-        weights = torch.cat([contrasts(column[:, None]) for column in asked.T])
-    else:
-        weights = contrasts(asked, others)
-    weights = weights * torch.tensor([[float(change.sign)] for change in changes])
-    codes, items, start = torch.zeros(()), torch.zeros(()), 0
-    for batch, encoded in encoded_training(run, rows):
-        part = weights[:, start : start + len(encoded)]
-        codes = codes + part @ encoded
-        items = items + torch.tensordot(part, batch["x"].float(), 1)
-        start += len(encoded)
-    return Learnt(codes, None if isinstance(run.kinds["x"], Tokens) else items, len(rows))
 
 
 def training_rows(dataset: Dataset) -> Tensor:
@@ -246,32 +212,3 @@ def inferred(run: Run, items: Tensor) -> Batch:
         return {}
     parts = [run._with_condition({"x": part.to(home(run.model))}) for part in torch.split(items, _ITEMS)]
     return {name: torch.cat([part[name] for part in parts]).cpu() for name in conditions(run.model)}
-
-
-def _checked(change: Change, columns: Mapping[str, Column], rows: Tensor) -> Tensor:
-    """Return the indicator of a change for training items, of which some must have the value and some not."""
-    column = columns[change.attribute]
-    indicator = change.indicator(column.rows[rows])
-    if float(indicator.min()) < float(indicator.max()):
-        return indicator
-    if change.value is None or not isinstance(column.kind, Classes):
-        fact = f"All training items have the same {change.attribute}"
-    else:
-        which = "Every" if indicator.any() else "No"
-        fact = f"{which} training item has {change.attribute}={column.kind.names[change.value]}"
-    raise ConfigError(f"{fact}, so there is no direction to learn.")
-
-
-def _others(columns: Mapping[str, Column], changes: Iterable[Change], rows: Tensor) -> Tensor:
-    """Return the columns of all attributes that no change names: numbers, and an indicator for each value but one."""
-    named = {change.attribute for change in changes}
-    found = [torch.zeros(len(rows), 0, dtype=torch.float64)]
-    for name, column in columns.items():
-        if name in named:
-            continue
-        values = column.rows[rows]
-        if isinstance(column.kind, Number):
-            found.append(values.double()[:, None])
-        else:
-            found.append(torch.nn.functional.one_hot(values, _size(column))[:, 1:].double())
-    return torch.cat(found, 1)

@@ -51,11 +51,11 @@ from genlab.training.engine import choose_device
 from genlab.training.journal import read
 
 if TYPE_CHECKING:
-    from genlab.lab.attributes import Directions
     from genlab.lab.augment import Study
     from genlab.lab.average import Average
     from genlab.lab.denoise import Denoised, NoiseSweep
     from genlab.lab.detect import Detection
+    from genlab.lab.directions import Directions
     from genlab.lab.edit import Edit
     from genlab.lab.embed import Embedding, Method
     from genlab.lab.fit_prior import FittedPrior
@@ -446,9 +446,9 @@ class Run:
         *,
         add: str | Sequence[str] = (),
         remove: str | Sequence[str] = (),
-        strength: float = 2.0,
+        strength: float = 1.25,
         residual: bool = False,
-        directions: Directions = "joint",
+        directions: Directions = "own",
         count: int = 12,
         measure: bool = False,
     ) -> Edit:
@@ -456,13 +456,14 @@ class Run:
 
         `add` and `remove` take names such as `smile`, `hair=red` for an attribute of several values, or `size` for a
         number; several of them as a list. `run.attributes` lists the names. The direction of each is added to codes,
-        multiplied by `strength` (default: 2); a number changes by one std times the strength. Without inputs, `count`
-        test items (default: 12) that lack the attributes are edited.
+        multiplied by `strength` (default: 1.25); a number changes by one std times the strength. Without inputs,
+        `count` test items (default: 12) that lack the attributes are edited.
 
-        Directions come from at most 10,000 training items: by least squares over all attributes together with
-        `joint`, or, with `means`, as the mean code of the items with the attribute minus that of the others. With
-        `residual` the input itself is changed by the difference of the decoded codes, which keeps all that the
-        model cannot reconstruct.
+        Directions come from at most 10,000 training items. With `own` each item has its own, given its other
+        attributes, which are read from its code. With `joint` all items share one, by least squares over all
+        attributes together, and with `means` it is the mean code of the items with the attribute minus that of the
+        others. With `residual` the input itself is changed by the difference of the decoded codes, which keeps all
+        that the model cannot reconstruct.
 
         The result holds `edited`, `reconstructed`, `codes` and `directions`. With `measure` it holds `metrics` of test
         items: by a classifier of the attributes, which is trained once, and, for drawn data, the squared error

@@ -108,7 +108,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_directions_on_data_of_a_linear_decoder_are_the_true_ones(linear: tuple[genlab.Run, Tensor]) -> None:
     run, truth = linear
     std = run.dataset.columns["size"].rows.std()
-    found = run.edit(add=["round", "size"], remove="stripe").directions
+    found = run.edit(add=["round", "size"], remove="stripe", directions="joint").directions
     expected = torch.stack([truth[0], truth[2] * std, -truth[1]])
     # Pixels are whole numbers.
     assert torch.allclose(found, expected, atol=5e-3)
@@ -119,13 +119,50 @@ def test_directions_on_data_of_a_linear_decoder_are_the_true_ones(linear: tuple[
 
 def test_an_edited_code_is_the_code_plus_the_strength_times_the_direction(linear: tuple[genlab.Run, Tensor]) -> None:
     run, _ = linear
-    found = run.edit(add="round", strength=2, count=7)
+    found = run.edit(add="round", strength=2, count=7, directions="joint")
     before = run.encode(found.given.items)
     assert torch.allclose(found.codes, before + 2 * found.directions, atol=1e-5)
     assert torch.allclose(found.edited, run.decode(found.codes), atol=1e-6)
     assert torch.allclose(found.reconstructed, run.decode(before), atol=1e-6)
     assert set(found.given.columns["round"].tolist()) == {0}
     assert len(found.edited) == 7
+
+
+def test_each_item_has_its_own_direction_given_its_other_attributes(linear: tuple[genlab.Run, Tensor]) -> None:
+    run, truth = linear
+    # A stripe is twice as strong where there is no round: the sum of both directions depends on the round.
+    known, draws = run.dataset.columns, torch.tensor([[0, 0.2, 0, 0, 0.3]])
+    both = (known["stripe"].rows * (1 - known["round"].rows))[:, None].float() @ draws
+    model: Any = run.model
+    pixels = known["x"].rows
+    pixels += (both @ model.patterns).view(-1, 1, 8, 8).mul(255).round().char().view(torch.uint8)
+    found = run.edit(add="stripe", strength=1, count=40)
+    steps = found.codes - run.encode(found.given.items)
+    expected = truth[1] + (1 - found.given.columns["round"])[:, None] * draws
+    assert len(found.given.columns["round"].unique()) == 2
+    assert torch.allclose(steps, expected, atol=2e-2)
+    shared = run.edit(add="stripe", strength=1, count=40, directions="joint")
+    assert (shared.codes - run.encode(shared.given.items) - expected).abs().max() > 0.05
+    assert "Each item has its own, given its attributes, which are read from its code." in found.learnt
+
+
+def test_towards_one_of_several_values_each_item_goes_from_its_own(trained: Path) -> None:
+    run, model = genlab.Run(trained / "digits", device="cpu"), Linear()
+    draws = torch.Generator().manual_seed(7)
+    values = torch.randint(3, (900,), generator=draws)
+    centres = torch.tensor([[0.6, 0, 0, 0, 0], [0, 0.6, 0, 0, 0.2], [0, 0, -0.6, 0, 0]])
+    pixels = model.decode(centres[values] + 0.05 * torch.randn(900, 5, generator=draws))
+    order = torch.arange(900)
+    splits = {"train": order[:700], "validation": order[700:800], "test": order[800:]}
+    known = {"kind": attribute(values, ("one", "two", "three"))}
+    data = Dataset.of_images(pixels.mul(255).round().clamp(0, 255).byte(), splits, attributes=known)
+    vars(run).update(model=model, dataset=data)
+    found = run.edit(add="kind=two", strength=1, count=30)
+    steps = found.codes - run.encode(found.given.items)
+    assert torch.allclose(steps, centres[1] - centres[found.given.columns["kind"]], atol=2e-2)
+    # An item that has the value already stays as it is.
+    there = data.columns["x"].rows[data.splits["test"]][values[800:] == 1] / 255
+    assert torch.equal(run.edit(there, add="two").codes, run.encode(there))
 
 
 def test_a_residual_keeps_what_the_model_cannot_reconstruct(linear: tuple[genlab.Run, Tensor]) -> None:
