@@ -25,26 +25,10 @@ def commands(page: Path) -> list[list[str]]:
     return [shlex.split(line, comments=True) for block in blocks(page, "sh") for line in block.splitlines()]
 
 
-COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
-
-
-def distinct() -> list[tuple[Path, list[str]]]:
-    """Return the commands in order; trainings at every place, because what follows uses their runs, and others once."""
-    seen, found = set[str](), list[tuple[Path, list[str]]]()
-    for page, command in COMMANDS:
-        if command[1] == "train" or " ".join(command) not in seen:
-            found.append((page, command))
-        seen.add(" ".join(command))
-    return found
-
-
-DISTINCT = distinct()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the folder of a reader who follows the pages from top to bottom, with the files that they show."""
-    place = tmp_path_factory.mktemp("reader")
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make the folder of a reader who follows a page from top to bottom, with the files that the pages show."""
+    place = tmp_path / "reader"
     (place / "configs/model").mkdir(parents=True)
     (place / "configs/data").mkdir()
     shown = {
@@ -75,19 +59,22 @@ def shortened(command: list[str]) -> list[str]:
     return ["genlab", "resume", "latest", "trainer.steps=3"] if command[1] == "resume" else command
 
 
-@pytest.mark.parametrize(("page", "command"), DISTINCT, ids=[" ".join(command) for _, command in DISTINCT])
-def test_every_command_of_the_pages_runs(
-    folder: Path, page: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+# One test a page, because a command uses the runs of those above it.
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_the_commands_of_a_page_run_from_top_to_bottom(
+    folder: Path, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setattr(classifier, "LEAST_STEPS", 3)
     monkeypatch.setattr(classifier, "EPOCHS", 0)
-    if command[0] == "make":
-        done = subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
-    else:
-        assert command[0] == "genlab"
-        done = genlab(folder, *shortened(command)[1:])
-    assert done.returncode == 0, f"{page.name}: {done.stderr}"
+    for command in commands(page):
+        if command[0] == "make":
+            done = subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+        else:
+            assert command[0] == "genlab"
+            done = genlab(folder, *shortened(command)[1:])
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
 
 
 def test_the_notebook_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
