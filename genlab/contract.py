@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from genlab.kinds import Classes
 
 Batch = dict[str, Tensor]
-"""One entry for each column: `x` holds the modelled items; `label` and `y` stand beside it if the data has them."""
+"""One entry for each column: `x` holds the modelled items; `label` and `y` stand beside it if the data has them.
+
+In training there is also `step`, the number of the step as a scalar, for losses whose weights change over time.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ Player = nn.Module | Shared | tuple[nn.Module | Shared, ...]
 
 class Model(nn.Module):
     """Base class of all models: defines the players, the turns of a step and the loss of a turn."""
+
+    total: int = 0
+    """Number of steps of the training; 0 until a trainer has set it."""
 
     def players(self) -> dict[str, Player]:
         """Return the players; every trainable weight belongs to at least one of them."""
@@ -100,7 +106,7 @@ class Decodes(Protocol):
 
 @runtime_checkable
 class Draws(Decodes, Protocol):
-    """Ability to draw codes from a standard normal prior; `decode` turns them into samples."""
+    """Ability to draw codes from a prior with mean 0 and variance 1; `decode` turns them into samples."""
 
     latent_dim: int
 
@@ -129,17 +135,33 @@ class Scores(Protocol):
 
 @runtime_checkable
 class Bounds(Scores, Protocol):
-    """Ability to bound the likelihood, by codes with a standard normal prior and a diagonal normal posterior."""
+    """Ability to bound the likelihood: the two parts of `nats` add up to at least -log p(x), on average over codes."""
 
     continuous: bool
     """True if the likelihood is a density, not a probability."""
+
+    def nats(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the reconstruction error of each item by one code, and the cost of its code: its KL from the prior."""
+        ...
+
+
+@runtime_checkable
+class Weighs(Bounds, Protocol):
+    """Ability to weight codes by p(x, z) / q(z | x), where q is a diagonal normal posterior: for tighter bounds."""
 
     def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the mean and the log variance of each item's code, N x D each."""
         ...
 
     def log_likelihood(self, codes: Tensor, batch: Batch) -> Tensor:
-        """Return the log likelihood of each item given each of its K codes: N x K x D codes give N x K nats."""
+        """Return the log likelihood of each item given each of its K codes: N x K x D codes give N x K nats.
+
+        A conditional model takes a class for each code: `label` is then N x K.
+        """
+        ...
+
+    def log_prior(self, codes: Tensor) -> Tensor:
+        """Return the log density of codes under the prior: N x K x D codes give N x K nats."""
         ...
 
 
@@ -165,9 +187,15 @@ class Restores(Protocol):
 
 @runtime_checkable
 class Infers(Protocol):
-    """Ability to infer the condition of items, without reading the true one."""
+    """Ability of a conditional model to infer the class of items, without reading the true one."""
 
-    def infer(self, batch: Batch) -> Batch: ...
+    def infer(self, batch: Batch) -> Batch:
+        """Return the likeliest condition of each item."""
+        ...
+
+    def classify(self, batch: Batch) -> Tensor:
+        """Return the log probability of each class given the item, N x classes."""
+        ...
 
 
 ABILITIES: dict[str, type] = {
@@ -179,6 +207,12 @@ ABILITIES: dict[str, type] = {
     "upscale": Upscales,
     "infer": Infers,
 }
+
+
+def abilities_of(model: object) -> list[str]:
+    """Return the names of a model's abilities; only a conditional model can infer a condition."""
+    able = [name for name, ability in ABILITIES.items() if isinstance(model, ability)]
+    return able if conditions(model) else [name for name in able if name != "infer"]
 
 
 def conditions(model: object) -> Mapping[str, Classes]:

@@ -169,12 +169,18 @@ class Bench:
         """Add the probability of each class to features of the classifier."""
         return Classified(features, self.classifier.classifier.head(features).softmax(1), labels)
 
-    def batches(self, doing: str, rows: Tensor | None = None, size: int = _BATCH) -> Iterator[Batch]:
-        """Yield the measured items, or those of other rows, with a progress bar."""
+    def batches(
+        self, doing: str, rows: Tensor | None = None, size: int = _BATCH, model: Model | None = None
+    ) -> Iterator[Batch]:
+        """Yield the measured items, or those of other rows, with a progress bar.
+
+        The condition of `model` is left out, so that a conditional model infers it and never reads the truth.
+        """
         rows = self.rows if rows is None else rows
+        hidden = conditions(model).keys()
         with progress(math.ceil(len(rows) / size), doing, doing, "batches") as advance:
             for batch in held_out.batches(self.dataset, rows, self.device, size):
-                yield batch
+                yield {name: values for name, values in batch.items() if name not in hidden}
                 advance()
 
     def items(self, doing: str, rows: Tensor | None = None) -> Iterator[Tensor]:
@@ -200,7 +206,7 @@ class Bench:
         """Return the codes of at most this many items of a split."""
         assert isinstance(model, Encodes)
         rows, found = self.chosen(most, split), list[tuple[Tensor, Tensor]]()
-        for batch in self.batches("encoding", rows):
+        for batch in self.batches("encoding", rows, model=model):
             codes = model.encode(batch)
             codes = checked("encode", codes, (len(batch["x"]), *codes.shape[1:2]))
             found.append((codes.cpu(), batch["x"].flatten(1).cpu()))

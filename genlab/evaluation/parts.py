@@ -22,6 +22,7 @@ from genlab.contract import (
     Samples,
     Scores,
     Upscales,
+    Weighs,
     conditions,
 )
 from genlab.data.dataset import Column, Dataset
@@ -45,7 +46,7 @@ ATTRIBUTES = "attributes"
 
 
 @runtime_checkable
-class EncodesByPosterior(Encodes, Bounds, Protocol):
+class EncodesByPosterior(Encodes, Weighs, Protocol):
     """Can encode, and knows the posterior of each code."""
 
 
@@ -99,7 +100,7 @@ class Measured(NamedTuple):
 def reconstruct(bench: Bench, model: Model, metrics: Metrics) -> Measured:
     """Compare reconstructions with the items: each metric gets both, and returns a value for each item."""
     assert isinstance(model, Reconstructs)
-    found = reconstruction_metrics.measure(model, bench.batches("reconstructing"), metrics)
+    found = reconstruction_metrics.measure(model, bench.batches("reconstructing", model=model), metrics)
     scales = {"MS-SSIM_scales": pixels.scales(*bench.dataset.kind.shape[1:])} if "MS-SSIM" in found else {}
     return Measured(summarised([found]), {"items": len(bench.rows), **scales})
 
@@ -107,7 +108,7 @@ def reconstruct(bench: Bench, model: Model, metrics: Metrics) -> Measured:
 def denoise(bench: Bench, model: Model, metrics: Metrics) -> Measured:
     """Reconstruct noisy images: each metric gets the model, batches and a seed."""
     rows = bench.chosen(DENOISED)
-    batches = _Again(partial(bench.batches, "denoising", rows, 100))
+    batches = _Again(partial(bench.batches, "denoising", rows, 100, model))
     draws = [metrics(model, batches, seed) for seed in range(bench.settings.draws)]
     return Measured(summarised(draws), {"items": len(rows), "draws": len(draws), "filters": filters.METHODS})
 
@@ -118,12 +119,20 @@ def score(bench: Bench, model: Model, metrics: Metrics) -> Measured:
     if not isinstance(model, Bounds):
         assert isinstance(model, Scores)
         reseed(bench.device, 0, "evaluation/score")
-        nats = likelihood.scores(model, bench.batches("scoring"))
+        nats = likelihood.scores(model, bench.batches("scoring", model=model))
         return Measured(summarised([metrics(nats, model, bench.dataset.kind)]), {"items": items})
-    draws, importance = bench.settings.draws, bench.settings.importance
-    bounds = [likelihood.bounds(model, bench.batches("bounding", size=100), importance, seed) for seed in range(draws)]
-    found = [metrics(nats, model, bench.dataset.kind) for nats in bounds]
-    protocol = {"items": items, "draws": draws, "importance_samples": importance}
+    draws, found = bench.settings.draws, list[dict[str, float]]()
+    for seed in range(draws):
+        batches = bench.batches("bounding", size=100, model=model)
+        if isinstance(model, Weighs):
+            nats = likelihood.bounds(model, batches, bench.settings.importance, seed)
+        else:
+            reseed(bench.device, seed, "evaluation/score")
+            nats = likelihood.elbo(model, batches)
+        found.append(metrics(nats, model, bench.dataset.kind))
+    protocol = {"items": items, "draws": draws}
+    if isinstance(model, Weighs):
+        protocol["importance_samples"] = bench.settings.importance
     likelihoods = "a density" if model.continuous else "a probability"
     return Measured(summarised(found), {**protocol, "likelihood": likelihoods, "unit": "nats per item"})
 
@@ -235,7 +244,7 @@ def _nats(nats: dict[str, float], model: Scores, kind: Kind) -> dict[str, float]
 
 
 def _bits(nats: dict[str, float], model: Bounds, kind: Kind) -> dict[str, float]:
-    bound = next(value for name, value in nats.items() if name.startswith("negative_bound"))
+    bound = next((value for name, value in nats.items() if name.startswith("negative_bound")), nats["negative_elbo"])
     bits = likelihood.bits_per_dimension(bound, math.prod(kind.shape), model.continuous)
     return {"bits_per_dimension": bits}
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from genlab.config import compose
 from genlab.config.trust import Trust
 from genlab.contract import (
-    ABILITIES,
     Batch,
     Decodes,
     Draws,
@@ -28,6 +27,7 @@ from genlab.contract import (
     Reconstructs,
     Samples,
     Scores,
+    abilities_of,
     conditions,
     home,
 )
@@ -142,7 +142,7 @@ class Run:
         noted = self._folder.facts.get("abilities")
         if noted is not None:
             return tuple(noted)
-        return tuple(name for name, ability in ABILITIES.items() if isinstance(self.model, ability))
+        return tuple(abilities_of(self.model))
 
     @property
     def history(self) -> list[dict[str, Any]]:

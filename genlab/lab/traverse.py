@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from genlab.contract import Batch, Bounds, Decodes, Draws, Encodes, home
+from genlab.contract import Batch, Decodes, Draws, Encodes, Weighs, home
 from genlab.data import held_out
 from genlab.data.dataset import Column
 from genlab.kinds import Kind, Points, Row
@@ -202,7 +202,7 @@ def _measured(run: Run) -> _Codes:
     means, log_variances = list[Tensor](), list[Tensor]()
     for batch in held_out.batches(dataset, rows, device):
         told = run._with_condition({"x": batch["x"]})
-        if isinstance(model, Bounds):
+        if isinstance(model, Weighs):
             mean, log_variance = model.posterior(told)
             log_variances.append(log_variance.float().cpu())
         else:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from genlab.contract import ABILITIES, Upscales
+from genlab.contract import Upscales, abilities_of
 from genlab.data.files.decode import BadFileError, size_of
 from genlab.data.files.first_pass import quiet_pillow
 from genlab.data.files.listing import shown
@@ -43,7 +43,7 @@ def upscaler_of(run: Run, model: object, scale: int | None = None) -> TiledUpsca
     """Return an upscaler with the model of a run; raise a ConfigError if it cannot upscale, or not by `scale`."""
     kind = run.kinds["x"]
     if not isinstance(model, Upscales) or not isinstance(kind, Image):
-        raise _unable(run, [name for name, ability in ABILITIES.items() if isinstance(model, ability)])
+        raise _unable(run, abilities_of(model))
     if scale not in (None, model.scale):
         raise ConfigError(f"{run.path} upscales {model.scale} times, got --scale {scale}. Leave out --scale.")
     return TiledUpscaler(model, kind.channels)

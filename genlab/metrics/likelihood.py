@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from genlab.contract import Batch, Bounds, Scores
+from genlab.contract import Batch, Bounds, Scores, Weighs
 from genlab.metrics.averages import Averages
 from genlab.metrics.blocks import block_size
 from genlab.randomness import normal_rows
@@ -17,7 +17,7 @@ _AT_ONCE = 200_000
 
 
 @torch.no_grad()
-def bounds(model: Bounds, batches: Iterable[Batch], samples: int, seed: int) -> dict[str, float]:
+def bounds(model: Weighs, batches: Iterable[Batch], samples: int, seed: int) -> dict[str, float]:
     """Return upper bounds on the negative log-likelihood, in nats per item.
 
     - `negative_elbo` is `reconstruction`, by one code, plus `kl` in closed form (Kingma and Welling 2014).
@@ -38,6 +38,19 @@ def bounds(model: Bounds, batches: Iterable[Batch], samples: int, seed: int) -> 
             averages.add({"negative_elbo": reconstruction + kl[rows], "reconstruction": reconstruction, "kl": kl[rows]})
             averages.add({f"negative_bound-{samples}": -bound})
         first += len(mean)
+    return averages.read()
+
+
+@torch.no_grad()
+def elbo(model: Bounds, batches: Iterable[Batch]) -> dict[str, float]:
+    """Return the `negative_elbo` and its two parts, `reconstruction` and `kl`, in nats per item.
+
+    A model that samples codes uses the default generators; the caller seeds them.
+    """
+    averages = Averages()
+    for batch in batches:
+        reconstruction, kl = model.nats(batch)
+        averages.add({"negative_elbo": reconstruction + kl, "reconstruction": reconstruction, "kl": kl})
     return averages.read()
 
 
@@ -64,7 +77,7 @@ def scores(model: Scores, batches: Iterable[Batch]) -> dict[str, float]:
 
 
 def _bound(
-    model: Bounds, batch: Batch, mean: Tensor, log_variance: Tensor, samples: int, *, seed: int, first: int
+    model: Weighs, batch: Batch, mean: Tensor, log_variance: Tensor, samples: int, *, seed: int, first: int
 ) -> tuple[Tensor, Tensor]:
     """Return the reconstruction error by the first code of each item, and log 1/K sum p(x | z) p(z) / q(z | x)."""
     items = batch["x"]

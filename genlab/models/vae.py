@@ -1,5 +1,7 @@
 """The variational autoencoder, and the beta-VAE."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -86,6 +88,15 @@ class VAE(Model):
         """Return the log likelihood of each item given each of its codes."""
         decoded = self.decoder(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
         return -self.likelihood.of_each(decoded, batch["x"])
+
+    def log_prior(self, codes: Tensor) -> Tensor:
+        """Return the log density of codes under the prior."""
+        return log_standard_normal(codes)
+
+
+def log_standard_normal(codes: Tensor) -> Tensor:
+    """Return the log density of N(0, I), summed over the last dimension."""
+    return -0.5 * (codes.square() + math.log(2 * math.pi)).sum(-1)
 
 
 def sample_gaussian(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from genlab.build import TABLES, build_data, build_trainer, load_plugins
 from genlab.config import compose, plugins, schema
 from genlab.config.schema import Config, shown
 from genlab.config.trust import Trust
-from genlab.contract import ABILITIES, Model, conditions
+from genlab.contract import Model, abilities_of, conditions
 from genlab.data.dataset import MODELLED, Dataset
 from genlab.kinds import to_facts
 from genlab.registry import ConfigError, RunError
@@ -175,7 +175,7 @@ def _keep(run: Run, config: Config, dataset: Dataset, model: Model, start: Path 
             start=str(start) if start else None,
             weights=sum(weight.numel() for weight in model.parameters()),
             told=list(conditions(model)),
-            abilities=[name for name, ability in ABILITIES.items() if isinstance(model, ability)],
+            abilities=abilities_of(model),
             versions={"genlab": __version__, "torch": torch.__version__, "python": platform.python_version()},
         )
         folders.point_latest(run)

@@ -95,7 +95,7 @@ class Trainer:
         self.engine = Engine(device or torch.device("cpu"), settings, model)
         self.extractors = _digests(model)
         self.data = _training_data(dataset, settings.batch_size, seed, self.engine.device, loading or LoadingSettings())
-        self.total = settings.steps or self._steps_in(settings.epochs or 0)
+        self.total = model.total = settings.steps or self._steps_in(settings.epochs or 0)
         self.players = Players(model, players, self.total)
         self.averages = Averages(model, players)
         self.validation = Validation(
@@ -212,7 +212,9 @@ class Trainer:
 
     def _deal(self) -> Batch:
         self.position.batches += 1
-        return self.engine.arrange(self.data.batch(self.position.batches - 1))
+        batch = self.engine.arrange(self.data.batch(self.position.batches - 1))
+        # Filled on the device: a number that is copied there would make the loop wait.
+        return batch | {"step": torch.full((), float(self.position.step), device=self.engine.device)}
 
     def _move(self, turn: Turn, batch: Batch) -> Batch:
         """Let a player move once; return the tensors that its loss passes on, without gradients."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, distributions
 from torch.nn import functional
 
-from genlab.contract import Batch, Bounds
+from genlab.contract import Batch, Weighs
 from genlab.kinds import Image
 from genlab.metrics import likelihood
 from genlab.metrics.likelihood import bits_per_dimension, bounds, scores
@@ -51,6 +51,16 @@ class Linear:
         expected = codes @ self.weight.T + self.bias
         densities: Tensor = distributions.Normal(expected, STD).log_prob(batch["x"].flatten(1).unsqueeze(1))
         return densities.sum(2)
+
+    def log_prior(self, codes: Tensor) -> Tensor:
+        densities: Tensor = distributions.Normal(0.0, 1.0).log_prob(codes)
+        return densities.sum(2)
+
+    def nats(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.posterior(batch)
+        posterior = distributions.Normal(mean, (log_variance / 2).exp())
+        kl = distributions.kl_divergence(posterior, distributions.Normal(0.0, 1.0)).sum(1)
+        return -self.log_likelihood(posterior.sample().unsqueeze(1), batch)[:, 0], kl
 
     def score(self, batch: Batch) -> Tensor:
         covariance = self.weight @ self.weight.T + STD**2 * torch.eye(HEIGHT * WIDTH)
@@ -181,6 +191,16 @@ def test_no_items_give_no_metrics() -> None:
     assert bounds(Linear(), [], 2, seed=0) == {}
 
 
+def test_the_elbo_of_a_model_is_the_sum_of_its_two_parts_averaged_over_items() -> None:
+    model, images = Linear(), some_images(7)
+    torch.manual_seed(0)
+    found = likelihood.elbo(model, split(images, [5, 2]))
+    torch.manual_seed(0)
+    parts = [torch.stack(model.nats(batch)) for batch in split(images, [5, 2])]
+    reconstruction, kl = torch.cat(parts, 1).mean(1).tolist()
+    assert found == pytest.approx({"negative_elbo": reconstruction + kl, "reconstruction": reconstruction, "kl": kl})
+
+
 def test_fewer_than_one_importance_sample_is_refused() -> None:
     with pytest.raises(ConfigError, match="number of importance samples must be at least 1, got 0"):
         bounds(Linear(), [some_images()], 0, seed=0)
@@ -213,8 +233,8 @@ def test_a_vaes_log_likelihood_is_its_likelihood_of_each_decoded_code() -> None:
 
 
 def test_a_vae_bounds_and_an_autoencoder_only_scores() -> None:
-    assert isinstance(tiny_vae(), Bounds)
-    assert not isinstance(denoiser(), Bounds)
+    assert isinstance(tiny_vae(), Weighs)
+    assert not isinstance(denoiser(), Weighs)
     assert [model.continuous for model in vaes()] == [False, False, True, True, True, True]
 
 

@@ -121,7 +121,7 @@ SMALL = [
 LOOKS = ["trainer.validate_every=200", "trainer.log_every=200", "trainer.checkpoint_every=100000", "device=cpu"]
 SMALL += ["model.r1=0", "model.optimizers.generator.ema=0", *LOOKS]
 # A discriminator that does not learn has one favourite image, and a generator with a large learning rate finds it.
-COLLAPSING = [*SMALL, "model.optimizers.discriminator.lr=0", "model.optimizers.generator.lr=0.05"]
+COLLAPSING = [*SMALL, "model.optimizers.discriminator.lr=0", "model.optimizers.generator.lr=0.02"]
 
 
 def warnings_of(folder: Path) -> dict[str, int]:

@@ -54,14 +54,15 @@ def test_turns_leave_the_batches_of_earlier_turns_as_they_were(tmp_path: Path) -
     trainer, batches = played(tmp_path, steps=3)
     for number, (player, batch) in enumerate(batches):
         if player == "first":
-            assert set(batch) == {"x"}
+            assert set(batch) == {"x", "step"}
+            assert float(batch["step"]) == number // 2
             assert torch.equal(batch["x"], trainer.data.batch(number // 2)["x"])
 
 
 def test_later_turns_of_a_step_get_what_was_handed_on_without_gradients(tmp_path: Path) -> None:
     _, batches = played(tmp_path)
     (_, given), (_, received) = batches
-    assert set(received) == {"x", "scores"}
+    assert set(received) == {"x", "step", "scores"}
     assert not received["scores"].requires_grad
     # An entry that has the name of a column replaces it.
     assert torch.equal(received["x"], given["x"] + 1)
