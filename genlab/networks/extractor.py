@@ -120,7 +120,9 @@ def joined(fine: Tensor, coarse: Tensor) -> Tensor:
     A map of stride 2 beside it prevents them.
     """
     down, right = (side % 2 for side in fine.shape[2:])
-    folded = functional.pixel_unshuffle(functional.pad(fine, (0, right, 0, down), mode="replicate"), 2)
+    # A pad of nothing is left out: compiled on a CPU, torch gives its gradient a wrong memory format.
+    even = functional.pad(fine, (0, right, 0, down), mode="replicate") if down or right else fine
+    folded = functional.pixel_unshuffle(even, 2)
     channels = folded.shape[1] + coarse.shape[1]
     parts = [part * (channels / (2 * part.shape[1])) ** 0.5 for part in (folded, coarse)]
     return torch.cat(parts, dim=1)
