@@ -11,7 +11,7 @@ import torch
 from genlab import registry
 from genlab.config import compose, plugins
 from genlab.config.schema import BESIDE_MODEL, LOADING, PARTS, Config
-from genlab.contract import Model
+from genlab.contract import Decodes, Encodes, Model
 from genlab.data import SOURCES
 from genlab.data.dataset import Dataset
 from genlab.extractors import EXTRACTORS, create, from_settings
@@ -32,15 +32,18 @@ TABLES: plugins.Tables = {"MODELS": MODELS, "NETWORKS": NETWORKS, "SOURCES": SOU
 
 
 def build_data(config: Config) -> Dataset:
-    """Build the data set; training and validation get only items of the classes that the config keeps."""
+    """Build the data set, with the classes that the config keeps and, if it says so, pixels of 0 and 1."""
     name = config.data["name"]
     dataset = registry.build("data", name, SOURCES, _without(config.data, "name"), LOADING)
     if config.keep and not dataset.classes:
         raise missing("data.keep", "label", name, advice="Or set data.keep=[] to use all items.")
     try:
-        return dataset.keeping(config.keep) if config.keep else dataset
+        setting = "keep"
+        dataset = dataset.keeping(config.keep) if config.keep else dataset
+        setting = "binarize"
+        return dataset.binarized() if config.loading.binarize else dataset
     except ConfigError as error:
-        raise ConfigError(f"data.keep: {error}") from None
+        raise ConfigError(f"data.{setting}: {error}") from None
 
 
 def build_model(config: Config, kinds: Mapping[str, Kind], features: Extractor | None = None) -> Model:
@@ -116,6 +119,11 @@ def build_trainer(config: Config, dataset: Dataset, console: Console | None = No
     fitting_columns(config, dataset.kinds)
     features = build_features(config, dataset, device, console)
     model = build_model(config, dataset.kinds, features)
+    if config.fitted_prior and not (isinstance(model, Encodes) and isinstance(model, Decodes)):
+        raise ConfigError(
+            f"model {config.model['name']!r} does not encode and decode, so it has no codes to fit a prior to. "
+            "Set model.fitted_prior=[]."
+        )
     extractor = partial(
         create, None, needs="vector", dataset=dataset, data=config.data["name"], device=device, console=console
     )

@@ -1,6 +1,7 @@
 """The map of the package: who may import whom, read off the code itself."""
 
 import ast
+import functools
 from pathlib import Path
 
 import genlab
@@ -43,6 +44,7 @@ def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@functools.cache
 def modules_of(path: Path) -> set[str]:
     """The modules that a file imports, wherever in the file."""
     found = set()

@@ -32,6 +32,7 @@ def show(
     from genlab import build
     from genlab.cli import tables
     from genlab.config import compose
+    from genlab.runs import codes as codes  # makes codes a data source
     from genlab.runs import run
 
     files, folders = options.plugins_and_folders(plugin, config_dir)

@@ -20,6 +20,10 @@ def resume(
     run = find(name)
     from genlab.cli.tables import console
     from genlab.cli.train import finish
+    from genlab.lab.after_training import fit_asked_prior
     from genlab.runs import lifecycle
 
-    finish(*lifecycle.resume(run, overrides or [], console(), options.trust(trust)))
+    shown, trusted = console(), options.trust(trust)
+    resumed, outcome = lifecycle.resume(run, overrides or [], shown, trusted)
+    fit_asked_prior(resumed, outcome, shown, trusted)
+    finish(resumed, outcome)

@@ -11,6 +11,7 @@ from genlab.cli.tables import console, runs_table, terminal
 from genlab.config import compose
 from genlab.config.schema import Config
 from genlab.config.trust import Trust
+from genlab.lab.after_training import fit_asked_prior
 from genlab.runs import lifecycle
 from genlab.runs.run import OUTPUTS, find, runs
 
@@ -38,7 +39,9 @@ def sweep(overrides: list[str], folders: list[Path], files: list[str], trust: Tr
 
 def _job(config: Config, folder: Path, trust: Trust, command: str) -> float | None:
     """Train one run; return its best validation metric, which a sweeper that searches minimises."""
-    run, outcome = lifecycle.train(_in(folder, config), console(), trust, command)
+    shown = console()
+    run, outcome = lifecycle.train(_in(folder, config), shown, trust, command)
+    fit_asked_prior(run, outcome, shown, trust)
     if outcome and outcome.signal is not None:
         print(
             f"Stopped at step {outcome.step:,} and saved. To continue, repeat the command with run=FOLDER of the sweep."
@@ -54,8 +57,8 @@ def _in(folder: Path, config: Config) -> Config:
 
 
 def _with_folders(override: str) -> str:
-    """Replace names of runs in `start=` by folders: for the jobs of a sweep, `latest` would be the job before."""
+    """Replace names of runs by folders: for the jobs of a sweep, `latest` would be the job before."""
     key, _, names = override.partition("=")
-    if key != "start" or names in ("", "null"):
+    if key not in ("start", "data.run") or names in ("", "null"):
         return override
-    return "start=" + ",".join(str(find(name).path) for name in names.split(","))
+    return f"{key}=" + ",".join(str(find(name).path) for name in names.split(","))

@@ -163,13 +163,14 @@ def sets_table() -> Table:
     """Return the data sets: what each holds, where it is, and its licence."""
     from genlab.config.help import described
     from genlab.data import OFFERS, SOURCES
+    from genlab.runs import codes as codes  # makes codes a data source
 
     table = Table(header_style="bold", box=None, pad_edge=False)
     for name in ("data", "description", "where", "licence"):
         table.add_column(name, no_wrap=name != "description")
     for name, text in described("data"):
         offer = OFFERS.get(name)
-        own = "yours" if name in SOURCES and "path" in schema(SOURCES[name]) else "built in"
+        own = "yours" if name in SOURCES and {"path", "run"} & schema(SOURCES[name]).keys() else "built in"
         where = own if offer is None else "here" if offer.here() else f"download, {offer.megabytes:,} MB"
         table.add_row(name, text, where, offer.licence if offer else "")
     return table

@@ -46,9 +46,13 @@ def train(
         # Composed before torch is imported, so that a mistake is reported at once.
         config = compose.compose(given, folders, files)
         from genlab.cli.tables import console
+        from genlab.lab.after_training import fit_asked_prior
         from genlab.runs import lifecycle
 
-        finish(*lifecycle.train(config, console(), options.trust(trust)))
+        shown, trusted = console(), options.trust(trust)
+        run, outcome = lifecycle.train(config, shown, trusted)
+        fit_asked_prior(run, outcome, shown, trusted)
+        finish(run, outcome)
 
 
 def _looks(path: Path) -> tuple[str, str]:

@@ -15,7 +15,7 @@ LOADING = ("keep", *(field.name for field in fields(LoadingSettings)))
 """The settings of `data` that belong to no source but apply to all of them."""
 PARTS = ("network", "features")
 """The parts of a model's settings that are recipes of their own."""
-BESIDE_MODEL = ("optimizers", "best", "batch_size")
+BESIDE_MODEL = ("optimizers", "best", "fitted_prior", "batch_size")
 """The settings of `model` that belong to training; no model class takes them."""
 RESUMABLE = ("trainer.epochs", "trainer.steps", "device")
 """The settings that can change when a run is resumed."""
@@ -34,6 +34,8 @@ class Config:
     optimizers: dict[str, PlayerSettings]
     """The optimizer settings of each player."""
     best: str | None
+    fitted_prior: tuple[int, ...] = ()
+    """The numbers of Gaussians to try for a prior of the codes when the training has finished; empty fits none."""
     seed: int
     device: str
     run: str | None
@@ -58,6 +60,11 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
     model = dict(plain["model"])
     optimizers = settings_of("model.optimizers", model.pop("optimizers", {}))
     best = model.pop("best", None)
+    # Recipes of models without codes, and runs of earlier versions, have no such setting.
+    fitted_prior = check("model", _model, {"fitted_prior": model.pop("fitted_prior", [])})["fitted_prior"]
+    for number in fitted_prior:
+        if number < 1:
+            raise ConfigError(f"model: fitted_prior must be a list of integers of at least 1, got {number} in it.")
     # Runs of earlier versions have no such setting; a single class needs no brackets.
     keep = check("data", _data, {"keep": plain["data"].get("keep", [])})["keep"]
     keep = keep if isinstance(keep, tuple) else (keep,)
@@ -76,6 +83,7 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
         optimizers={
             name: _typed(f"model.optimizers.{name}", PlayerSettings, settings) for name, settings in optimizers.items()
         },
+        fitted_prior=fitted_prior,
         plain={**plain, "plugins": files},
         **typed,
     )
@@ -83,6 +91,10 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
 
 def _top(*, seed: int, device: str, run: str | None, start: str | None, best: str | None, plugins: list[str]) -> None:
     """Declare the types of the settings that belong to no part."""
+
+
+def _model(*, fitted_prior: tuple[int, ...]) -> None:
+    """Declare the type of the setting that fits a prior after the training of any model."""
 
 
 def _data(*, keep: tuple[int | str, ...] | int | str) -> None:

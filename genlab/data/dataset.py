@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from genlab.kinds import Classes, Image, Kind, Number, Points
+from genlab.kinds.augmentation import binarized
 from genlab.randomness import generator
 from genlab.registry import ConfigError
 
@@ -149,6 +150,20 @@ class Dataset:
         if all(len(splits[name]) == len(self.splits[name]) for name in SPLITS):
             return self
         return replace(self, splits=splits, fingerprint=fingerprint_of({}, splits, self.fingerprint))
+
+    def binarized(self) -> Self:
+        """Return the same data with held-out images of 0 and 1, drawn once with the grey values as probabilities.
+
+        Training images stay grey: each batch draws their pixels anew.
+        """
+        column, aside = self.columns["x"], torch.cat([self.splits["validation"], self.splits["test"]])
+        if not isinstance(column.kind, Image):
+            raise ConfigError(f"binarize changes images, and this data holds {column.kind.describe()}.")
+        rows = column.rows.clone()
+        images = binarized(column.kind.load(rows[aside]), generator(0, "binarize"))
+        rows[aside] = images.mul(255).to(torch.uint8)
+        columns = {**self.columns, "x": Column(column.kind, rows)}
+        return replace(self, columns=columns, contents="", fingerprint="")
 
     def digest(self, *names: str) -> str:
         """Return 16 hex digits that change with the splits and with these columns, if the data has them."""

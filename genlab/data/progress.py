@@ -5,8 +5,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 _SECONDS_BETWEEN_LINES = 5.0
+_shown = ContextVar("shown", default=True)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Show no progress inside a `with` block."""
+    before = _shown.set(False)
+    try:
+        yield
+    finally:
+        _shown.reset(before)
 
 
 @contextmanager
@@ -15,6 +27,9 @@ def progress(total: int, doing: str, done: str, parts: str) -> Iterator[Callable
 
     The words are, for example, `decoding`, `decoded` and `images`.
     """
+    if not _shown.get():
+        yield lambda: None
+        return
     if sys.stderr.isatty():
         with _bar(total, doing) as advance:
             yield advance

@@ -16,6 +16,7 @@ from genlab.extractors.classifier import Trained
 from genlab.extractors.reference import reference
 from genlab.metrics.distribution import Cloud
 from genlab.metrics.memory import nearest_distances
+from genlab.metrics.sharpness import edge_strength
 from genlab.networks.extractor import Extractor
 from genlab.randomness import generator
 from genlab.registry import ConfigError
@@ -83,6 +84,8 @@ class Bench:
     """Sentences about the part that is being measured."""
 
     _baselines: dict[Hashable, dict[str, float]] = field(default_factory=dict)
+    _edges: dict[str, Tensor] = field(default_factory=dict)
+    """By the name of a split."""
     _known: dict[int, dict[str, float]] = field(default_factory=dict)
     """By the length of a code."""
 
@@ -145,6 +148,13 @@ class Bench:
 
     def _reference(self, split: str) -> Tensor:
         return reference(self.dataset, split, self.extractor, self.count, seed=0).to(self.device)
+
+    def edges(self, split: str) -> Tensor:
+        """Return the edge strength of each image of a split that samples are compared with, computed once."""
+        if split not in self._edges:
+            rows = held_out.chosen(self.dataset, split, self.count)
+            self._edges[split] = torch.cat([edge_strength(items).cpu() for items in self.items("reading", rows)])
+        return self._edges[split]
 
     @cached_property
     def nearest(self) -> Tensor:

@@ -6,7 +6,7 @@ METRICS below.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -17,6 +17,7 @@ from genlab.contract import (
     Batch,
     Bounds,
     Encodes,
+    Infers,
     Model,
     Reconstructs,
     Samples,
@@ -33,6 +34,7 @@ from genlab.metrics import codes, denoising, disentanglement, distribution, filt
 from genlab.metrics import reconstruction as reconstruction_metrics
 from genlab.metrics.conditioning import class_accuracy, class_diversity
 from genlab.metrics.metric import Metric, summarised
+from genlab.metrics.sharpness import edge_strength, sharpness
 from genlab.networks.extractor import Extractor, digest_of
 from genlab.randomness import reseed
 
@@ -114,39 +116,79 @@ def denoise(bench: Bench, model: Model, metrics: Metrics) -> Measured:
 
 
 def score(bench: Bench, model: Model, metrics: Metrics) -> Measured:
-    """Compute the likelihood of items: each metric gets the values in nats, the model and the kind."""
+    """Compute the likelihood of items: each metric gets the nats, the model, the kind, and values given the class.
+
+    The values given the class are those of a conditional model that is told the true one; other models have none.
+    """
     items = len(bench.rows)
     if not isinstance(model, Bounds):
         assert isinstance(model, Scores)
         reseed(bench.device, 0, "evaluation/score")
         nats = likelihood.scores(model, bench.batches("scoring", model=model))
-        return Measured(summarised([metrics(nats, model, bench.dataset.kind)]), {"items": items})
+        return Measured(summarised([metrics(nats, model, bench.dataset.kind, {})]), {"items": items})
     draws, found = bench.settings.draws, list[dict[str, float]]()
+    importance = bench.settings.importance
     for seed in range(draws):
-        batches = bench.batches("bounding", size=100, model=model)
-        if isinstance(model, Weighs):
-            nats = likelihood.bounds(model, batches, bench.settings.importance, seed)
-        else:
-            reseed(bench.device, seed, "evaluation/score")
-            nats = likelihood.elbo(model, batches)
-        found.append(metrics(nats, model, bench.dataset.kind))
+        nats = _bounds(bench, model, bench.batches("bounding", size=100, model=model), importance, seed)
+        found.append(metrics(nats, model, bench.dataset.kind, _given_class(bench, model, seed)))
     protocol = {"items": items, "draws": draws}
     if isinstance(model, Weighs):
-        protocol["importance_samples"] = bench.settings.importance
+        protocol["importance_samples"] = importance
     likelihoods = "a density" if model.continuous else "a probability"
     return Measured(summarised(found), {**protocol, "likelihood": likelihoods, "unit": "nats per item"})
 
 
+def _bounds(bench: Bench, model: Bounds, batches: Iterable[Batch], samples: int, seed: int) -> dict[str, float]:
+    if isinstance(model, Weighs):
+        return likelihood.bounds(model, batches, samples, seed)
+    reseed(bench.device, seed, "evaluation/score")
+    return likelihood.elbo(model, batches)
+
+
+def _given_class(bench: Bench, model: Bounds, seed: int) -> dict[str, float]:
+    """Return the ELBO given the true class, and how often the model infers it; nothing without a condition or labels.
+
+    These are the only metrics for which a conditional model is told the truth.
+    """
+    if "label" not in conditions(model) or bench.dataset.labels is None:
+        return {}
+    nats = _bounds(bench, model, bench.batches("bounding given the class", size=100), 1, seed)
+    given = {name: nats[name] for name in ("negative_elbo", "reconstruction", "kl")}
+    accuracy = likelihood.inferred(model, bench.batches("inferring")) if isinstance(model, Infers) else {}
+    return _suffixed(given, "given_label") | accuracy
+
+
+class Compared(NamedTuple):
+    """Samples and as many test items: the features of both, and the edge strength of each image of both."""
+
+    real: distribution.Cloud
+    generated: distribution.Cloud
+    features: str
+    """The name of the features."""
+    real_edges: Tensor
+    generated_edges: Tensor
+
+
 def sample(bench: Bench, model: Model, metrics: Metrics) -> Measured:
-    """Compare the distributions of samples and of test items: each metric gets the features of both."""
-    extractor, draws = bench.extractor, list[dict[str, float]]()
+    """Compare the distributions of samples and of test items: each metric gets both, as `Compared`."""
+    extractor, draws, images = bench.extractor, list[dict[str, float]](), isinstance(bench.dataset.kind, Image)
+    none = torch.zeros(0)
+    real_edges = bench.edges(SPLIT) if images else none
     for seed in range(bench.settings.draws):
-        generated = torch.cat([extractor.vector(items) for items, _ in bench.samples(model, seed)])
-        draws.append(_suffixed(metrics(bench.real, distribution.Cloud(generated)), extractor.name))
+        features, edges = list[Tensor](), [none]
+        for items, _ in bench.samples(model, seed):
+            features.append(extractor.vector(items))
+            edges += [edge_strength(items).cpu()] if images else []
+        cloud = distribution.Cloud(torch.cat(features))
+        draws.append(metrics(Compared(bench.real, cloud, extractor.name, real_edges, torch.cat(edges))))
     protocol = {"samples": bench.count, "real_items": bench.count, "draws": len(draws), "features": extractor.name}
     protocol |= {"features_digest": extractor.digest, "features_are": extractor.description}
     bench.note_baseline()
-    found = summarised(draws, _suffixed(bench.baseline(metrics.entries, metrics), extractor.name))
+
+    def of_training(real: distribution.Cloud, training: distribution.Cloud) -> dict[str, float]:
+        return metrics(Compared(real, training, extractor.name, real_edges, bench.edges("train") if images else none))
+
+    found = summarised(draws, bench.baseline(metrics.entries, of_training))
     return Measured(found, {**protocol, "baseline": "training items"}, f"sample-{extractor.name}")
 
 
@@ -239,14 +281,26 @@ def measure(part: str, bench: Bench, model: Model) -> tuple[Measured, Metrics] |
     return None if found is None else (found, metrics)
 
 
-def _nats(nats: dict[str, float], model: Scores, kind: Kind) -> dict[str, float]:
+def _nats(nats: dict[str, float], model: Scores, kind: Kind, given: dict[str, float]) -> dict[str, float]:
     return nats
 
 
-def _bits(nats: dict[str, float], model: Bounds, kind: Kind) -> dict[str, float]:
+def _told(nats: dict[str, float], model: Bounds, kind: Kind, given: dict[str, float]) -> dict[str, float]:
+    return given
+
+
+def _bits(nats: dict[str, float], model: Bounds, kind: Kind, given: dict[str, float]) -> dict[str, float]:
     bound = next((value for name, value in nats.items() if name.startswith("negative_bound")), nats["negative_elbo"])
     bits = likelihood.bits_per_dimension(bound, math.prod(kind.shape), model.continuous)
     return {"bits_per_dimension": bits}
+
+
+def _distribution(compared: Compared) -> dict[str, float]:
+    return _suffixed(distribution.compare(compared.real, compared.generated), compared.features)
+
+
+def _sharpness(compared: Compared) -> dict[str, float]:
+    return sharpness(compared.generated_edges, compared.real_edges)
 
 
 def _class_accuracy(generated: Classified, real: Classified) -> dict[str, float]:
@@ -290,7 +344,9 @@ METRICS: list[Entry] = [
     Entry("denoise", Reconstructs, (Image,), denoising.denoised),
     Entry("score", Scores, (Kind,), _nats),
     Entry("score", Bounds, (Image,), _bits),
-    Entry("sample", Samples, (Kind,), distribution.compare),
+    Entry("score", Bounds, (Kind,), _told, ("label",)),
+    Entry("sample", Samples, (Kind,), _distribution),
+    Entry("sample", Samples, (Image,), _sharpness),
     Entry("remember", Samples, (Image, Points), memory.nearest_training),
     Entry("remember", Samples, (Image,), memory.copies),
     Entry("classes", Samples, (Image,), _class_accuracy, ("label",)),

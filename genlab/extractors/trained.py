@@ -6,9 +6,9 @@ import shutil
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Generic, Literal, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 import torch
 
@@ -51,6 +51,12 @@ def clean() -> int:
     return freed
 
 
+def _changed(settings: TrainerSettings | LoadingSettings | PlayerSettings) -> dict[str, Any]:
+    """Return the settings that differ from their defaults: a new setting then invalidates no cache."""
+    values = {field: getattr(settings, field.name) for field in fields(settings)}
+    return {field.name: value for field, value in values.items() if value != field.default}
+
+
 def _family(name: Name) -> Path:
     """Return the folder of all networks with this name."""
     return cache_folder() / f"{name.replace(' ', '-')}s"
@@ -74,7 +80,8 @@ class Recipe(Generic[Network]):
     @property
     def folder(self) -> Path:
         """The folder of the network in the cache; it depends on the data, the settings and the layers."""
-        recipe = [self.seed, self.settings, self.loading, self.player, *self.layers]
+        settings = [_changed(part) for part in (self.settings, self.loading, self.player)]
+        recipe = [self.seed, *settings, *self.layers]
         version = hashlib.sha256(repr(recipe).encode()).hexdigest()[:8]
         return _family(self.name) / f"{self.dataset.fingerprint}-{version}"
 

@@ -15,9 +15,10 @@ class Augmentation:
     shift: int = 0
     zoom: float = 1.0
     jitter: float = 0.0
+    binarize: bool = False
 
     def __bool__(self) -> bool:
-        return self.flip or self.shift > 0 or self.zoom < 1 or self.jitter > 0
+        return self.flip or self.shift > 0 or self.zoom < 1 or self.jitter > 0 or self.binarize
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Change each image of the batch by its own draws."""
@@ -29,7 +30,7 @@ class Augmentation:
             images = shifted(images, *(self._pixels(images, generator) for _ in range(2)))
         if self.jitter:
             images = jittered(images, *(1 + self.jitter * (2 * _uniform(images, generator) - 1) for _ in range(3)))
-        return images
+        return binarized(images, generator) if self.binarize else images
 
     def _pixels(self, images: Tensor, generator: torch.Generator) -> Tensor:
         size = (len(images),)
@@ -72,6 +73,12 @@ def jittered(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
     images = images * brightness
     images = torch.lerp(images.mean((1, 2, 3), keepdim=True), images, contrast)
     return torch.lerp(images.mean(1, keepdim=True), images, saturation).clamp(0, 1)
+
+
+def binarized(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw each pixel as 0 or 1, with its grey value as the probability of 1."""
+    thresholds = torch.rand(images.shape, generator=generator, device=images.device)
+    return (thresholds < images).to(images.dtype)
 
 
 def _uniform(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -40,7 +40,7 @@ class Image(Kind):
         return stored / torch.full((), 255.0, device=stored.device)
 
     def augment(self, items: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-        """Flip, shift, zoom or jitter each image at random."""
+        """Flip, shift, zoom, jitter or binarize each image at random."""
         return augmentation(items, generator)
 
     def exhibit(self, rows: Sequence[Row]) -> Exhibit:

@@ -64,7 +64,9 @@ class Kind(ABC):
     def augment(self, items: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
         """Change each item at random; only images can be augmented."""
         if augmentation:
-            raise ConfigError(f"flip, shift, zoom and jitter change images, and this data holds {self.describe()}.")
+            raise ConfigError(
+                f"flip, shift, zoom, jitter and binarize change images, and this data holds {self.describe()}."
+            )
         return items
 
     @abstractmethod

@@ -48,7 +48,7 @@ def density(points: Tensor, low: Tensor, high: Tensor, side: int) -> Tensor:
     """Draw points of one or two coordinates between `low` and `high` as side x side grey values in [0, 1].
 
     One coordinate gives a bar chart, two give a plane that is darker where there are more points. Points outside the
-    window are left out.
+    window are left out. Of longer points, the first two coordinates are drawn.
     """
     places = ((points.float() - low) / (high - low).clamp_min(1e-9) * (side - 1)).round()
     places = places[((places >= 0) & (places < side)).all(1)].long()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genlab.config import compose, plugins
 from genlab.config.trust import Trust
+from genlab.lab.after_training import fit_asked_prior
 from genlab.lab.run import Checkpoint, Run
 from genlab.registry import ConfigError
 from genlab.runs import lifecycle
@@ -89,7 +90,9 @@ def train(
     config = compose.compose(overrides, configs, files)
     options = [word for file in files for word in ("--plugin", file)] + ["--trust"] * trust
     command = lifecycle.command_line(["train", *options, *overrides])
-    trained, _ = lifecycle.train(config, _console(quiet), Trust(trust), command)
+    console, trusted = _console(quiet), Trust(trust)
+    trained, outcome = lifecycle.train(config, console, trusted, command)
+    fit_asked_prior(trained, outcome, console, trusted)
     return Run(trained.path, device=config.device, trust=trust)
 
 

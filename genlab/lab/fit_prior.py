@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from genlab.contract import Batch, Decodes, Draws, Encodes, Samples, conditions, home
+from genlab.contract import Batch, Decodes, Draws, Encodes, Model, Samples, conditions, home
 from genlab.data import held_out
 from genlab.data.dataset import Dataset
 from genlab.data.progress import progress
@@ -27,6 +27,7 @@ from genlab.lab.prior import FILE, Mixture, Prior, SecondStage, keep, second_sta
 from genlab.lab.results import Results
 from genlab.lab.run import at_least, whole
 from genlab.metrics.likelihood import bounds
+from genlab.models.vae import log_standard_normal
 from genlab.randomness import generator, key, reseed
 from genlab.registry import ConfigError, RunError
 from genlab.runs.run import Run as Folder
@@ -60,6 +61,13 @@ _ACROSS, _SHOWN, _POINTS = 16, 32, 2_000
 """Images in a row of the sheet, images of each prior, and points of each prior."""
 
 OWN, TRAINING = "own prior", "training codes"
+
+
+@runtime_checkable
+class KnowsPrior(Protocol):
+    """Can tell the log density of codes under its own prior."""
+
+    def log_prior(self, codes: Tensor) -> Tensor: ...
 
 
 class Candidate(NamedTuple):
@@ -153,6 +161,16 @@ def _check_abilities(run: Run) -> None:
         if not isinstance(run.model, ability):
             advice = "A prior is fitted to codes, so the model must encode and decode."
             raise cannot(Folder(run.path), name, run.abilities, advice)
+    if isinstance(run.model, Samples) and not isinstance(run.model, Draws):
+        raise ConfigError(
+            f"{run.name} samples from a prior that it has learned itself, so there is none to fit. "
+            f"Use that prior: genlab sample {run.path}"
+        )
+    if getattr(run.model, "code_holds_class", False):
+        raise ConfigError(
+            f"The codes of {run.name} hold the class, and a prior that is fitted to the codes of all classes could not "
+            f"be asked for one. Sample from its own prior: genlab sample {run.path}"
+        )
 
 
 def _counts(components: Sequence[int]) -> list[int]:
@@ -307,14 +325,20 @@ def fitted_second_stage(codes: Codes, seed: int, console: Console) -> SecondStag
 
 
 def _nats(run: Run, codes: Codes, candidates: Mapping[str, Candidate]) -> dict[str, dict[str, float]]:
-    """Return the nats of codes by each prior; by the own one, if it is known to be a standard normal distribution."""
+    """Return the nats of codes by each prior, and by the model's own one, if it has one."""
     found = {name: {"held-out nats": each.held_out, "seen nats": each.seen} for name, each in candidates.items()}
     if not isinstance(run.model, Draws):
         return found
-    size = codes.seen.shape[1]
-    standard = Mixture(torch.ones(1).double(), torch.zeros(1, size).double(), torch.eye(size).double()[None])
-    own = {"held-out nats": standard.nats(codes.held_out), "seen nats": standard.nats(codes.seen)}
+    own = {"held-out nats": _own_nats(run.model, codes.held_out), "seen nats": _own_nats(run.model, codes.seen)}
     return {OWN: {name: float(nats.mean()) for name, nats in own.items()}, **found}
+
+
+def _own_nats(model: Model, codes: Tensor) -> Tensor:
+    """Return the log density of codes by the model's own prior, which is standard normal unless the model says more."""
+    device = home(model)
+    if isinstance(model, KnowsPrior):
+        return model.log_prior(codes[:, None].float().to(device)).squeeze(1).cpu()
+    return log_standard_normal(codes)
 
 
 Draw = Callable[[int], Tensor]

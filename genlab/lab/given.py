@@ -83,8 +83,9 @@ def given(
 
 
 def data_sets() -> set[str]:
-    """Return the names of data sets; recipes such as `photos` that read a folder of the user are not among them."""
-    return {name for name in compose.choices("data") if name not in SOURCES or "path" not in schema(SOURCES[name])}
+    """Return the names of data sets; recipes that read a folder or a run of the user are not among them."""
+    own = {name for name, source in SOURCES.items() if {"path", "run"} & schema(source).keys()}
+    return {name for name in compose.choices("data") if name not in own}
 
 
 def _parts(run: Run, inputs: Inputs, count: int | None, split: str, skip_bad: bool) -> Iterator[Given]:

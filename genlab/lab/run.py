@@ -699,6 +699,11 @@ class Run:
         return None if name == "normal" else self.fitted_prior
 
     def _cannot_sample(self) -> ConfigError:
+        if isinstance(self.model, Samples) and not isinstance(self.model, Draws):
+            return ConfigError(
+                f"{self.name} cannot draw codes: it samples from a prior that it has learned itself. "
+                f"Use items, or its samples as they are: genlab sample {self.path}"
+            )
         if isinstance(self.model, Encodes) and isinstance(self.model, Decodes):
             return ConfigError(
                 f"{self.name} cannot sample: its codes have no known distribution. "

@@ -25,9 +25,12 @@ ESTIMATOR = (
     f"many leaves as classes. DCI: gradient boosting, {_TREES} trees of depth {_DEPTH}, learning rate {_RATE}, classes "
     "weighted equally; importance is the share of impurity that a unit removes, informativeness is the skill. All "
     "factors have equal weight. Angles count as numbers, although they wrap around, which no unit can follow without "
-    "a jump."
+    "a jump; MIG-without_angles leaves them out."
 )
 """The estimators, as the protocol of an evaluation states them."""
+
+ANGLES = ("angle", "orientation")
+"""Names of factors that wrap around; MIG is also reported without them."""
 
 Codes = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -52,19 +55,24 @@ def disentangled(codes: Tensor, factors: Mapping[str, Column]) -> dict[str, floa
     """Return MIG (Chen et al. 2018), SAP (Kumar et al. 2018) and DCI (Eastwood and Williams 2018) of codes, N x D.
 
     Factors that are constant in one half of the items are left out. So are metrics that compare factors or units if
-    there is only one. For a single unit, MIG and SAP take 0 as the second best.
+    there is only one. For a single unit, MIG and SAP take 0 as the second best. Data with an angle also has the MIG of
+    all other factors.
     """
     units = finite(codes)
     order = torch.randperm(len(units), generator=generator(_SEED, "disentanglement", len(units))).numpy()
     halves = _Halves(*np.array_split(order, 2))
-    known = [_factor(column) for column in factors.values()]
-    known = [factor for factor in known if _varies(factor, halves)]
+    named = {name: _factor(column) for name, column in factors.items()}
+    named = {name: factor for name, factor in named.items() if _varies(factor, halves)}
+    known = list(named.values())
     if not known:
         return {}
-    information = [_information(units, factor) for factor in known]
+    gaps = {name: _gap(_information(units, factor)) for name, factor in named.items()}
     skills = [_skills_of_units(units, factor, halves) for factor in known]
+    straight = [gap for name, gap in gaps.items() if name not in ANGLES]
+    without = {"MIG-without_angles": float(np.mean(straight))} if 0 < len(straight) < len(gaps) else {}
     return {
-        "MIG": float(np.mean([_gap(shares) for shares in information])),
+        "MIG": float(np.mean(list(gaps.values()))),
+        **without,
         "SAP": float(np.mean([_gap(scores) for scores in skills])),
         **_dci(units, known, halves),
     }

@@ -14,7 +14,7 @@ BETTER: dict[str, Better] = {
     **dict.fromkeys(("negative_elbo", "negative_bound", "reconstruction", "bits_per_dimension"), "lower"),
     **dict.fromkeys(("FD", "KID", "copies"), "lower"),
     **dict.fromkeys(("PSNR", "SSIM", "MS-SSIM"), "higher"),
-    **dict.fromkeys(("precision", "recall", "density", "coverage", "class_accuracy"), "higher"),
+    **dict.fromkeys(("precision", "recall", "density", "coverage", "class_accuracy", "accuracy"), "higher"),
     **dict.fromkeys(("probe_accuracy", "trustworthiness", "MIG", "SAP", "DCI"), "higher"),
 }
 """The better direction by the beginning of a name; other metrics have no better direction.

@@ -20,7 +20,11 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class Autoencoder(Model):
-    """Autoencoder (Hinton and Salakhutdinov 2006); with noise, a denoising autoencoder (Vincent et al. 2008)."""
+    """Autoencoder (Hinton and Salakhutdinov 2006); with noise, a denoising autoencoder (Vincent et al. 2008).
+
+    With `code_weight` and weight decay it is a regularised autoencoder (RAE-L2, Ghosh et al. 2020), whose codes stay
+    near the origin and close together. With `sparsity`, most numbers of a rectified code are 0 (Glorot et al. 2011).
+    """
 
     def __init__(
         self,
@@ -29,25 +33,43 @@ class Autoencoder(Model):
         network: Network,
         latent_dim: int,
         noise: float = 0.0,
+        code_weight: float = 0.0,
+        sparsity: float = 0.0,
         code_activation: Literal["none", "sigmoid", "tanh", "relu"] = "none",
         output_activation: Literal["none", "sigmoid"] = "sigmoid",
     ) -> None:
         super().__init__()
         at_least(1, latent_dim=latent_dim)
-        at_least(0, noise=noise)
+        at_least(0, noise=noise, code_weight=code_weight, sparsity=sparsity)
         if isinstance(x, Points) and output_activation != "none":
             raise ConfigError(
                 f"Points can be any numbers, and output_activation={output_activation} bounds them; "
                 "set model.output_activation=none."
             )
         self.latent_dim, self.noise, self.bounded = latent_dim, noise, isinstance(x, Image)
+        self.code_weight, self.sparsity = code_weight, sparsity
         self.encoder = nn.Sequential(network.encoder(x, latent_dim), _ACTIVATIONS[code_activation]())
         self.decoder = nn.Sequential(network.decoder(latent_dim, x), _ACTIVATIONS[output_activation]())
 
     def loss(self, batch: Batch) -> Result:
-        """Return half the squared distance to the clean item, summed over pixels, averaged over items."""
+        """Return half the squared distance to the clean item, summed over pixels, plus penalties on the codes."""
         noisy, clean = self.damage(batch)
-        return Result(self._error(noisy, clean).mean())
+        codes = self.encoder(noisy)
+        error = self._error(codes, clean).mean()
+        penalties = self.penalties(codes.float())
+        if not penalties:
+            return Result(error)
+        loss = error + sum(weight * penalty for weight, penalty in penalties.values())
+        return Result(loss, {"reconstruction": error, **{name: penalty for name, (_, penalty) in penalties.items()}})
+
+    def penalties(self, codes: Tensor) -> dict[str, tuple[float, Tensor]]:
+        """Return the weight and the value of each penalty on a batch of codes, by the name in the log."""
+        found = {}
+        if self.code_weight:
+            found["code_square"] = self.code_weight, 0.5 * codes.square().sum(1).mean()
+        if self.sparsity:
+            found["code_sum"] = self.sparsity, codes.abs().sum(1).mean()
+        return found
 
     def damage(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the items with noise, and the items; without noise both are the same."""
@@ -73,9 +95,9 @@ class Autoencoder(Model):
 
     def score(self, batch: Batch) -> Tensor:
         """Return the negative error of each item: the log likelihood of a unit Gaussian, up to a constant."""
-        return -self._error(batch["x"], batch["x"])
+        return -self._error(self.encoder(batch["x"]), batch["x"])
 
-    def _error(self, given: Tensor, wanted: Tensor) -> Tensor:
-        difference = self.decoder(self.encoder(given)).float() - wanted
+    def _error(self, codes: Tensor, wanted: Tensor) -> Tensor:
+        difference = self.decoder(codes).float() - wanted
         error: Tensor = 0.5 * difference.square().flatten(1).sum(1)
         return error

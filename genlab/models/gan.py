@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from genlab import randomness
 from genlab.contract import Batch, Model, Player, Result, Turn, home
@@ -11,6 +10,7 @@ from genlab.models.differentiable_augmentation import Change, changed
 from genlab.models.losses.adversarial import LOSSES, LossName
 from genlab.models.losses.gradient_penalty import gradient_penalty, squared_gradient
 from genlab.networks import Network
+from genlab.networks.condition import drawn, with_class
 from genlab.networks.discriminator import Condition, Discriminator, DiscriminatorNormalization
 from genlab.networks.network import at_least
 from genlab.registry import ConfigError
@@ -132,18 +132,7 @@ class GAN(Model):
     ) -> tuple[Tensor, Batch]:
         """Draw noise; a conditional GAN also draws classes if none are given."""
         device = home(self)
-        if not self.told:
-            return randomness.normal(count, self.latent_dim, device=device, generator=generator), {}
-        drawn = randomness.normal(count, self.latent_dim + 1, device=device, generator=generator)
-        if condition and "label" in condition:
-            label = condition["label"].to(device)
-        else:
-            # The last number of a row selects the class, so the classes do not depend on how samples are split.
-            share = torch.special.ndtr(drawn[:, -1])
-            label = (share * self.classes).long().clamp(max=self.classes - 1)
-        if len(label) != count:
-            raise ConfigError(f"{count} samples need {count} labels, got {len(label)}.")
-        return drawn[:, :-1], {"label": label}
+        return drawn(count, self.latent_dim, self.told, condition, device=device, generator=generator)
 
     def decode(self, codes: Tensor, condition: Batch | None = None) -> Tensor:
         """Generate an item from each row of noise; a conditional GAN needs the classes."""
@@ -186,7 +175,7 @@ class GAN(Model):
     def _generate(self, noise: Tensor, label: Tensor | None) -> Tensor:
         """Return items in the range that the discriminator sees."""
         if label is not None:
-            noise = torch.cat([noise, functional.one_hot(label, self.classes).to(noise.dtype)], dim=1)
+            noise = with_class(noise, label, self.classes)
         generated: Tensor = self.generator(noise).float()
         return generated.tanh() if self.bounded else generated
 

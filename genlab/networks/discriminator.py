@@ -1,17 +1,17 @@
 """The discriminator of a GAN: a network that scores items, its condition and its normalisation."""
 
-import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from genlab.kinds import Image, Points
+from genlab.networks.condition import Plane
 from genlab.networks.network import Network
+from genlab.registry import ConfigError
 
 Condition = Literal["none", "concatenate", "projection"]
 DiscriminatorNormalization = Literal["batch", "layer", "none"]
@@ -39,9 +39,8 @@ class Discriminator(nn.Module):
         self.condition = condition
         features = 1
         if condition == "concatenate":
-            # One more channel, or as many more coordinates, which the label selects (after Mirza and Osindero 2014).
-            self.plane_shape, kind = _with_plane(kind)
-            self.plane = nn.Embedding(classes, math.prod(self.plane_shape))
+            self.plane = Plane(classes, kind)
+            kind = self.plane.kind
         elif condition == "projection":
             # The inner product of the features with a vector of the class (Miyato and Koyama 2018).
             features = _PROJECTED
@@ -57,7 +56,8 @@ class Discriminator(nn.Module):
     def forward(self, items: Tensor, labels: Tensor | None) -> Tensor:
         """Return one score for each item."""
         if self.condition == "concatenate":
-            items = torch.cat([items, self.plane(labels).view(-1, *self.plane_shape)], dim=1)
+            assert labels is not None
+            items = self.plane.beside(items, labels)
         features = self.encoder(items)
         if self.condition == "projection":
             features = functional.leaky_relu(features, 0.2)
@@ -65,17 +65,35 @@ class Discriminator(nn.Module):
         scores: Tensor = features.squeeze(1).float()
         return scores
 
+    def features(self, items: Tensor) -> Tensor:
+        """Return the features in the layer before the score, N x F."""
+        assert self.condition == "none"
+        if not isinstance(self.encoder, nn.Sequential):
+            raise ConfigError("The features before the score are those of a network whose encoder is an nn.Sequential.")
+        for part in list(self.encoder)[:-1]:
+            items = part(items)
+        return items.float()
+
     @property
     def normalizes_batches(self) -> bool:
         """True if the score of an item depends on the other items of its batch."""
         return any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in self.modules())
 
 
-def _with_plane(kind: Image | Points) -> tuple[tuple[int, ...], Image | Points]:
-    """Return the shape of what the label adds to each item, and the kind of the result."""
-    if isinstance(kind, Points):
-        return kind.shape, Points(2 * kind.dimensions)
-    return (1, kind.height, kind.width), replace(kind, channels=kind.channels + 1)
+@contextmanager
+def remembering_nothing(discriminator: nn.Module) -> Iterator[None]:
+    """Let batch normalisation leave its running statistics alone inside a `with` block.
+
+    In training it still normalises by the statistics of the batch.
+    """
+    norms = [part for part in discriminator.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def _replace_batch_norm(module: nn.Module, replacement: Callable[[int], nn.Module]) -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def train(
     if folder and folders.exists(folder):
         return _repeat(Run(folder), config, console, trust)
     # Found before the folder is created: afterwards `latest` would be this run itself.
-    start = _start(config, trust)
+    start, config = _start(config, trust), _with_folder(config)
     dataset = build_data(config)
     trainer = build_trainer(config, dataset, console)
     beginning = folders.make(folder, config.name)
@@ -89,6 +90,20 @@ def _start(config: Config, trust: Trust) -> Path | None:
     return start
 
 
+def _with_folder(config: Config, known: Config | None = None) -> Config:
+    """Replace the name of the run whose codes are the data by its folder: later, `latest` means another run.
+
+    `known` is the config of a run that is repeated; its `latest` is what it was when the run began.
+    """
+    name = config.data.get("run")
+    if config.data.get("class") != "codes" or not isinstance(name, str):
+        return config
+    same = known is not None and name == "latest" and known.data.get("run")
+    folder = same or str(folders.find(name).path.resolve())
+    data = {**config.plain["data"], "run": folder}
+    return replace(config, data={**config.data, "run": folder}, plain={**config.plain, "data": data})
+
+
 def resume(run: Run, overrides: list[str], console: Console, trust: Trust | None = None) -> tuple[Run, Outcome | None]:
     """Continue a run with its own config; only the number of epochs or steps and the device can change."""
     run.check_format()
@@ -116,6 +131,7 @@ def _refuse_other(run: Run, config: Config) -> Config:
     """Return the config of a run; raise a ConfigError if it is not this one."""
     run.check_format()
     known = compose.load(run.path / "config.yaml")
+    config = _with_folder(config, known)
     if keys := [key for key in schema.differences(known.plain, config.plain) if key != "run"]:
         kept, asked = schema.flatten(known.plain), schema.flatten(config.plain)
         values = ", ".join(f"{key} ({shown(kept.get(key))} there, {shown(asked.get(key))} here)" for key in keys)

@@ -12,6 +12,7 @@ from genlab.contract import Model
 from genlab.data.dataset import Dataset
 from genlab.kinds import Kinds
 from genlab.registry import ConfigError
+from genlab.runs import codes as codes  # makes codes a data source
 from genlab.runs.run import Run
 from genlab.training import checkpoint
 from genlab.training.position import Position, position_of

@@ -5,7 +5,7 @@ from typing import Any
 
 Line = Mapping[str, Any]
 
-_ALIKE, _CERTAIN = 0.2, 0.99
+_ALIKE, _CERTAIN, _ACTIVE, _UNUSED = 0.2, 0.99, 0.1, 0.5
 _LINES, _STEPS = 3, 1000
 """The number of lines, and the steps from the first to the last of them, for which a value must be bad."""
 
@@ -19,13 +19,19 @@ DISCRIMINATOR_WON = (
     "learns little; try a lower model.optimizers.discriminator.lr, or model.instance_noise=0.1 or "
     "model.augment=[translation] if the model has these settings."
 )
+POSTERIOR_COLLAPSED = (
+    "Posterior collapse: fewer than a tenth of the units of the code vary from item to item, so codes say little about "
+    "the items; try a lower model.beta, or model.kl_warmup=2000 or model.free_bits=0.1 if the model has these settings."
+)
+CODES_UNUSED = (
+    "Dead codes: more than half of the entries of the codebook are unused; try fewer model.codes or a larger "
+    "model.restart."
+)
 
 
 def warning(lines: Sequence[Line]) -> str | None:
     """Return one sentence about what has gone wrong and what to try, or None."""
-    if collapsed(lines):
-        return COLLAPSED
-    return DISCRIMINATOR_WON if discriminator_won(lines) else None
+    return next((sentence for sentence, wrong in _RULES.items() if wrong(lines)), None)
 
 
 def collapsed(lines: Sequence[Line]) -> bool:
@@ -43,6 +49,25 @@ def discriminator_won(lines: Sequence[Line]) -> bool:
     return bool(_lasting(lines, "train", _discriminator_is_certain))
 
 
+def posterior_collapsed(lines: Sequence[Line]) -> bool:
+    """Return True if few units of the code have long been active."""
+    return bool(_lasting(lines, "validation", _few_units_are_active))
+
+
+def codes_unused(lines: Sequence[Line]) -> bool:
+    """Return True if most entries of a codebook have long been unused, in training or in validation."""
+    return bool(_lasting(lines, "train", _codes_are_unused) or _lasting(lines, "validation", _codes_are_unused))
+
+
+_RULES: dict[str, Callable[[Sequence[Line]], bool]] = {
+    COLLAPSED: collapsed,
+    DISCRIMINATOR_WON: discriminator_won,
+    POSTERIOR_COLLAPSED: posterior_collapsed,
+    CODES_UNUSED: codes_unused,
+}
+"""The rule behind each warning, the worst first."""
+
+
 def _samples_are_alike(line: Line) -> bool:
     return _value(line, "diversity", otherwise=1.0) < _ALIKE
 
@@ -50,6 +75,14 @@ def _samples_are_alike(line: Line) -> bool:
 def _discriminator_is_certain(line: Line) -> bool:
     accuracies = (_value(line, f"discriminator/{items}_accuracy", otherwise=0.0) for items in ("real", "generated"))
     return min(accuracies) > _CERTAIN
+
+
+def _few_units_are_active(line: Line) -> bool:
+    return _value(line, "active_share", otherwise=1.0) < _ACTIVE
+
+
+def _codes_are_unused(line: Line) -> bool:
+    return max(_value(line, name, otherwise=0.0) for name in ("unused", "autoencoder/unused")) > _UNUSED
 
 
 def _value(line: Line, name: str, otherwise: float) -> float:

@@ -50,6 +50,7 @@ class LoadingSettings:
     shift: int = 0
     zoom: float = 1.0
     jitter: float = 0.0
+    binarize: bool = False
 
     def __post_init__(self) -> None:
         _at_least(0, shift=self.shift, jitter=self.jitter)

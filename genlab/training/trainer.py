@@ -1,6 +1,7 @@
 """The training loop: it deals batches and runs the turns of all players; it depends on no concrete model."""
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from genlab.training.validation import Metrics, Quick, Validation
 
 _COUNTED = 100_000
 """Steps whose batches are counted one by one to find the number of steps in some epochs."""
+_NEVER = 10**9
+"""A step that no training reaches."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,8 @@ class Trainer:
 
     def _run(self, session: Session, interruption: Interruption) -> None:
         self.model.train()
+        for player in self._idle():
+            session.console.say(self._about(player))
         self._save(session)  # At step 0 this proves that the disk can be written, before hours of work.
         session.restart_clock(self.position.batches)
         while self.position.step < self.total and not interruption:
@@ -189,6 +194,31 @@ class Trainer:
                 self._save(session)
         if interruption:
             self._save(session)
+
+    def _idle(self) -> list[str]:
+        """Return the players without a turn in the whole training.
+
+        The last step is asked first: a player that begins late then is found at once.
+        """
+        idle = dict.fromkeys(self.players.players)
+        for step in (self.total - 1, *range(min(self.total, _COUNTED))):
+            for turn in self.model.turns(step):
+                idle.pop(turn.player, None)
+            if not idle:
+                break
+        return list(idle)
+
+    def _about(self, player: str) -> str:
+        """Return a sentence about a player that does not move."""
+
+        def moves(step: int) -> bool:
+            return any(turn.player == player for turn in self.model.turns(step))
+
+        steps = "this 1 step" if self.total == 1 else f"these {self.total:,} steps"
+        # A player that begins moves from then on, so its first turn can be found by bisection.
+        first = bisect_left(range(_NEVER), True, key=moves)
+        begins = f"; it begins after step {first:,}" if first < _NEVER else ""
+        return f"Player {player!r} does not move in {steps}{begins}."
 
     def _due(self, every: int) -> bool:
         return self.position.step % every == 0 or self.position.step == self.total
@@ -336,7 +366,13 @@ class Trainer:
 def _training_data(
     dataset: Dataset, batch_size: int, seed: int, device: torch.device, loading: LoadingSettings
 ) -> Table:
-    changes = Augmentation(flip=loading.flip, shift=loading.shift, zoom=loading.zoom, jitter=loading.jitter)
+    changes = Augmentation(
+        flip=loading.flip,
+        shift=loading.shift,
+        zoom=loading.zoom,
+        jitter=loading.jitter,
+        binarize=loading.binarize,
+    )
     return dataset.batches(
         "train",
         batch_size,

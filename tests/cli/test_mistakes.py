@@ -12,7 +12,7 @@ from tests.fixtures.program import TINY, assert_refused, genlab, genlab_apart
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["model=vaee"], "Unknown model 'vaee'. Did you mean 'vae'? Available: ae, beta-vae, cgan, dcgan"),
+        (["model=vaee"], "Unknown model 'vaee'. Did you mean 'vae'? Available: aae, ae, beta-vae, "),
         (["model.latentdim=3"], "Did you mean 'latent_dim'?"),
         (["model.latent_dim=ten"], "model 'vae': latent_dim must be an integer, got 'ten'."),
         (["+trainer.foo=1"], "trainer has no setting 'foo'."),
@@ -133,12 +133,12 @@ def test_a_folder_with_other_files_is_not_trained_in(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_the_run_and_harms_no_checkpoint(tmp_path: Path) -> None:
-    long = [*TINY, "trainer.steps=1200", "trainer.checkpoint_every=100", "trainer.validate_every=400", "run=mine"]
-    done = genlab_apart(tmp_path, "train", *long, largest_file=60_000)
+    long = [*TINY, "trainer.steps=500", "trainer.checkpoint_every=50", "trainer.validate_every=200", "run=mine"]
+    done = genlab_apart(tmp_path, "train", *long, largest_file=30_000)
     assert_refused(done, "The checkpoints so far are intact. Continue with: genlab resume mine")
     found = checkpoint.newest(tmp_path / "mine/checkpoints")
     assert found
-    assert 0 < found.step < 1200
+    assert 0 < found.step < 500
     again = genlab(tmp_path, "resume", "mine")
     assert again.returncode == 0, again.stderr
     whole = genlab(tmp_path, "train", *long[:-1], "run=whole")

@@ -58,7 +58,7 @@ def test_the_main_file_lists_every_setting_of_loading() -> None:
 def test_every_model_composes_builds_and_lists_every_setting_of_its_class_and_optimizers(name: str) -> None:
     config = compose([f"model={name}"])
     listed = written("model", name)
-    own = set(listed) - {"defaults", "class", "optimizers", "best", "batch_size"}
+    own = set(listed) - {"defaults", "class", "optimizers", "best", "fitted_prior", "batch_size"}
     assert own == settings_of(MODELS[listed["class"]])
     model = build_model(config, GREY)
     assert isinstance(model, Model)

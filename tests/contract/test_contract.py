@@ -12,15 +12,30 @@ from torch import Tensor
 from genlab.build import build_model
 from genlab.config.compose import choices, compose
 from genlab.config.schema import Config
-from genlab.contract import ABILITIES, Batch, Model, Reconstructs, Restores, Result, Samples, Upscales, modules_of
+from genlab.contract import (
+    Batch,
+    Model,
+    Reconstructs,
+    Restores,
+    Result,
+    Samples,
+    Upscales,
+    abilities_of,
+    conditions,
+    modules_of,
+)
 from genlab.extractors.pixels import pixels
 from genlab.kinds import Classes, Image, Points
+from genlab.models.aae import AAE
 from genlab.models.autoencoder import Autoencoder
 from genlab.models.gan import GAN
 from genlab.models.losses.adversarial import LOSSES
 from genlab.models.srgan import SRGAN
 from genlab.models.srresnet import SRResNet
 from genlab.models.vae import VAE
+from genlab.models.vaegan import VAEGAN
+from genlab.models.vqvae import VQVAE
+from genlab.models.wae import WAE
 from tests.fixtures import tiny
 
 ABILITIES_OF = {
@@ -29,7 +44,13 @@ ABILITIES_OF = {
     GAN: {"decode", "sample"},
     SRResNet: {"upscale"},
     SRGAN: {"upscale"},
+    VQVAE: {"reconstruct", "encode", "decode", "score", "sample"},
+    AAE: {"reconstruct", "encode", "decode", "score", "sample"},
+    VAEGAN: {"reconstruct", "encode", "decode", "sample"},
+    WAE: {"reconstruct", "encode", "decode", "score", "sample"},
 }
+OF_PAIRS = {"mmd"}
+"""Parts of losses that compare the items of a batch with each other, so a repeated item changes them."""
 GREY, COLOUR, PLANE = Image(1, 28, 28), Image(3, 32, 32), Points(2)
 DIGITS = Classes(tuple("0123456789"))
 
@@ -77,6 +98,17 @@ CASES += [
 ]
 CASES += [Case("vae", "", ("model.likelihood=gaussian",), PLANE), Case("gan", kind=PLANE)]
 
+CASES += [Case("wae"), Case("rae", "conv"), Case("sparse-ae")]
+
+CASES += [Case("vq-vae"), Case("vq-vae", "", ("model.condition=label", "model.likelihood=gaussian"), COLOUR)]
+
+CASES += [Case("cvae"), Case("cvae", "", ("model.likelihood=gaussian",), PLANE), Case("tc-vae")]
+CASES += [Case("iwae", "", ("model.importance=3",)), Case("vae", "", ("model.free_bits=0.1", "model.kl_warmup=1"))]
+CASES += [Case("vae", "", ("model.capacity=5", "model.capacity_weight=10"))]
+
+CASES += [Case("aae"), Case("aae", "conv", ("model.prior=mixture", "model.condition=label", "model.r1=1"))]
+CASES += [Case("vae-gan", "", ("model.pixel_weight=1",)), Case("vae-gan", "mlp", kind=PLANE)]
+
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 every_recipe = pytest.mark.parametrize("case", DEFAULTS, ids=str)
 
@@ -87,7 +119,7 @@ def config_of(case: Case) -> Config:
     config = compose([f"model={case.model}", *chosen, *case.settings])
     # A few channels are enough here.
     for settings in (config.model, config.model.get("network", {})):
-        settings.update(dict.fromkeys(settings.keys() & {"width", "most", "discriminator_width"}, 16))
+        settings.update(dict.fromkeys(settings.keys() & {"width", "most", "discriminator_width", "prior_width"}, 16))
     if "blocks" in config.model:
         config.model["blocks"] = 2
     return config
@@ -171,8 +203,10 @@ def test_a_batch_of_every_item_twice_has_the_same_loss(case: Case, monkeypatch: 
     twice = {name: torch.cat([values, values]) for name, values in once.items()}
     # Two models, because each call improves the estimate of a spectral norm.
     for (_, expected), (_, result) in zip(results(built(case), once), results(built(case), twice), strict=True):
+        skipped = {"loss", *OF_PAIRS} if OF_PAIRS & result.shown.keys() else set()
         for name, value in scalars(result).items():
-            torch.testing.assert_close(value, scalars(expected)[name], rtol=1e-4, atol=1e-4)
+            if name not in skipped:
+                torch.testing.assert_close(value, scalars(expected)[name], rtol=1e-4, atol=1e-4)
 
 
 @every_case
@@ -198,7 +232,7 @@ def test_each_players_loss_falls_within_30_moves_of_its_own_on_one_batch(case: C
 @every_case
 def test_every_ability_returns_what_the_contract_promises(case: Case) -> None:
     model, batch = built(case).eval(), batch_for(case)
-    latent, shape = config_of(case).model.get("latent_dim", 0), case.kind.shape
+    latent, shape = getattr(model, "latent_dim", 0), case.kind.shape
     large = (8, *shape[:1], *(getattr(model, "scale", 0) * side for side in shape[1:]))
     promised = {
         "reconstruct": ((batch,), (8, *shape)),
@@ -208,10 +242,10 @@ def test_every_ability_returns_what_the_contract_promises(case: Case) -> None:
         "score": ((batch,), (8,)),
         "upscale": ((batch["x"],), large),
     }
-    has = {name for name, ability in ABILITIES.items() if isinstance(model, ability)}
-    assert has == ABILITIES_OF[type(model)]
+    has = set(abilities_of(model))
+    assert has == ABILITIES_OF[type(model)] | ({"infer"} if conditions(model) and hasattr(model, "infer") else set())
     with torch.no_grad():
-        for name in has:
+        for name in has - {"infer"}:
             arguments, expected = promised[name]
             returned = getattr(model, name)(*arguments)
             assert returned.shape == expected, name
@@ -240,7 +274,7 @@ def test_validation_returns_finite_scalars_and_changes_no_weight(case: Case) -> 
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("case", [Case(name) for name in ("vae", "dcgan", "cgan")], ids=str)
+@pytest.mark.parametrize("case", [Case(name) for name in ("vae", "cvae", "dcgan", "cgan", "vq-vae")], ids=str)
 def test_samples_depend_on_the_seed_and_not_on_how_they_are_split(case: Case) -> None:
     model = built(case).eval()
     assert isinstance(model, Samples)

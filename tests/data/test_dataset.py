@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from genlab.data.dataset import SPLITS, Column, Dataset, attribute, split_off
-from genlab.kinds import Classes, Image, Number, Points
+from genlab.kinds import Augmentation, Classes, Image, Number, Points
 from genlab.registry import ConfigError
 
 
@@ -206,3 +206,20 @@ def test_one_image_in_another_split_changes_the_fingerprint() -> None:
         replace(images, fingerprint="", splits=splits).fingerprint for splits in (swapped, moved, moved_again)
     ]
     assert len({*fingerprints, images.fingerprint}) == 4
+
+
+def test_binarized_data_has_fixed_held_out_images_of_0_and_1_and_grey_training_images() -> None:
+    pixels = torch.randint(0, 256, (30, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    splits = {"train": torch.arange(20), "validation": torch.arange(20, 25), "test": torch.arange(25, 30)}
+    grey = Dataset.of_images(pixels, splits)
+    first, again = grey.binarized(), grey.binarized()
+    rows = first.columns["x"].rows
+    assert set(rows[20:].unique().tolist()) == {0, 255}
+    assert torch.equal(rows[:20], pixels[:20])
+    assert torch.equal(rows, again.columns["x"].rows)
+    assert first.fingerprint == again.fingerprint != grey.fingerprint
+    batches = first.batches("train", 20, augmentation=Augmentation(binarize=True))
+    assert set(batches.batch(0)["x"].unique().tolist()) == {0.0, 1.0}
+    assert not torch.equal(batches.batch(0)["x"].sort(0).values, batches.batch(1)["x"].sort(0).values)
+    with pytest.raises(ConfigError, match="binarize changes images, and this data holds points"):
+        Dataset.of_points(torch.randn(30, 2), splits).binarized()

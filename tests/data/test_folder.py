@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -423,14 +421,13 @@ def test_a_path_needs_no_quotes_for_hydra(path: str) -> None:
 
 def test_the_program_trains_on_a_folder_and_cleans_up(photos: Path, tmp_path: Path) -> None:
     shutil.copytree(photos, tmp_path / "my 'photos'")
-    command = [sys.executable, "-m", "genlab", "train", "data=folder", "data.path=my 'photos'", "data.size=8"]
+    command = ["train", "data=folder", "data.path=my 'photos'", "data.size=8"]
     more = ["trainer=smoke", "trainer.batch_size=4", "model.network.hidden=[8]", "data.labels=folder", "run=mine"]
-    done = subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = genlab(tmp_path, *command, *more)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mine" / "run.json").exists()
     assert list(cache.cache_folder().rglob("*.bytes"))
-    cleaned = [sys.executable, "-m", "genlab", "data", "clean"]
-    done = subprocess.run(cleaned, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = genlab(tmp_path, "data", "clean")
     assert done.stdout == f"Removed from {cache.cache_folder()}: 0.0 MB of decoded images.\n"
     assert not list(cache.cache_folder().iterdir())
 

@@ -80,6 +80,7 @@ def test_metrics_of_images_fit_spectrograms_and_not_points() -> None:
     assert images - points == {
         ("reconstruct", "image_similarity"),
         ("denoise", "denoised"),
+        ("sample", "sharpness"),
         ("remember", "copies"),
     }
     assert ("reconstruct", "errors") in points

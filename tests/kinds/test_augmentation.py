@@ -95,3 +95,10 @@ def test_held_out_items_are_never_augmented() -> None:
     changed, plain = (toy_images().batches("train", 4, augmentation=change) for change in (ALL, None))
     for ours, theirs in zip(changed.once(), plain.once(), strict=True):
         assert torch.equal(ours["x"], theirs["x"])
+
+
+def test_binarized_pixels_are_0_or_1_and_as_often_1_as_they_are_bright() -> None:
+    images = torch.linspace(0, 1, 5).view(1, 1, 1, 5).expand(4000, 1, 1, 5)
+    drawn = Augmentation(binarize=True)(images, torch.Generator().manual_seed(0))
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    torch.testing.assert_close(drawn.mean((0, 1, 2)), torch.linspace(0, 1, 5), atol=0.03, rtol=0)

@@ -77,7 +77,9 @@ def test_rows_that_are_no_items_are_refused(kind: Kind, rows: Tensor, message: s
 
 
 def test_only_images_can_be_augmented() -> None:
-    with pytest.raises(ConfigError, match=r"flip, shift, zoom and jitter change images, and this data holds points"):
+    with pytest.raises(
+        ConfigError, match=r"flip, shift, zoom, jitter and binarize change images, and this data holds points"
+    ):
         Points(2).augment(torch.zeros(1, 2), Augmentation(flip=True), torch.Generator())
     assert torch.equal(Points(2).augment(torch.ones(1, 2), Augmentation(), torch.Generator()), torch.ones(1, 2))
 

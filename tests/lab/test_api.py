@@ -31,6 +31,7 @@ NARROW: dict[str, Any] = {"model.network.hidden": [8]}
 MLP: dict[str, Any] = {"model/network": "mlp-small"}
 UNBOUNDED: dict[str, Any] = {"model.output_activation": "none"}
 SMALL: dict[str, Any] = {"trainer": "smoke", "trainer.batch_size": 16, "quiet": True}
+NO_PRIOR: dict[str, Any] = {"model.fitted_prior": []}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     genlab.train("cgan", data="digits", run=folder / "cgan", **SMALL, **MLP)
     genlab.train("vae", data="faces", run=folder / "faces", **SMALL, **FACES)
     genlab.train("gan", data="gaussian", run=folder / "points", **SMALL)
-    genlab.train("ae", data="gaussian", run=folder / "points-ae", **SMALL, **UNBOUNDED)
+    genlab.train("ae", data="gaussian", run=folder / "points-ae", **SMALL, **NO_PRIOR, **UNBOUNDED)
     plugin = write_plugin(folder / "own")
     genlab.train("toy-upscaler", data="specks", run=folder / "upscaler", plugin=plugin, **SMALL)
     yield folder

@@ -21,6 +21,7 @@ from tests.fixtures.program import assert_refused
 from tests.fixtures.program import genlab as program
 
 SMALL: dict[str, Any] = {"trainer.steps": 60, "trainer.batch_size": 32, "quiet": True}
+NO_PRIOR: dict[str, Any] = {"model.fitted_prior": []}
 KEEP: dict[str, Any] = {"data.keep": [0, 1]}
 LONG: dict[str, Any] = {"trainer.steps": 400, "model.optimizers.model.lr": 5e-3}
 MLP: dict[str, Any] = {"model/network": "mlp-small", "model.latent_dim": 8}
@@ -33,9 +34,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with runs of different abilities and kinds; `ones` knows only two digits."""
     folder = tmp_path_factory.mktemp("trained")
     genlab.train("vae", data="digits", run=folder / "ones", **(SMALL | LONG | MLP | KEEP))
-    genlab.train("ae", data="digits", run=folder / "all", **SMALL, **MLP)
+    genlab.train("ae", data="digits", run=folder / "all", **SMALL, **NO_PRIOR, **MLP)
     genlab.train("gan", data="digits", run=folder / "gan", **(SMALL | {"trainer.steps": 2}))
-    genlab.train("ae", data="ring", run=folder / "points", **SMALL, **MLP, **UNBOUNDED)
+    genlab.train("ae", data="ring", run=folder / "points", **SMALL, **NO_PRIOR, **MLP, **UNBOUNDED)
     return folder
 
 

@@ -49,7 +49,11 @@ class Told(Linear):
     told: ClassVar[dict[str, Classes]] = {"label": Classes(("plain", "dotted"))}
 
     def infer(self, batch: Batch) -> Batch:
-        return {"label": ((batch["x"].flatten(1) - 0.5) @ self.unseen[0] > 0.25).long()}
+        return {"label": self.classify(batch).argmax(1)}
+
+    def classify(self, batch: Batch) -> Tensor:
+        dotted = (batch["x"].flatten(1) - 0.5) @ self.unseen[0] - 0.25
+        return torch.stack([-dotted, dotted], 1).log_softmax(1)
 
     def decode(self, codes: Tensor, condition: Batch | None = None) -> Tensor:
         assert condition

@@ -24,6 +24,7 @@ from tests.fixtures.program import assert_refused
 from tests.fixtures.program import genlab as program
 
 SMALL: dict[str, Any] = {"trainer": "smoke", "trainer.batch_size": 16, "quiet": True}
+NO_PRIOR: dict[str, Any] = {"model.fitted_prior": []}
 FACES: dict[str, Any] = {"data.size": 16, "data.count": 90, "data.validation": 10, "data.test": 30}
 
 
@@ -33,9 +34,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     narrow: dict[str, Any] = {"model.network.hidden": [8]}
     unbounded: dict[str, Any] = {"model.output_activation": "none"}
     mlp: dict[str, Any] = {"model/network": "mlp-small"}
-    genlab.train("ae", data="digits", run=folder / "ae", **SMALL, **narrow)
+    genlab.train("ae", data="digits", run=folder / "ae", **SMALL, **NO_PRIOR, **narrow)
     genlab.train("vae", data="faces", run=folder / "faces", **SMALL, **FACES, **narrow)
-    genlab.train("ae", data="gaussian", run=folder / "points", **SMALL, **unbounded)
+    genlab.train("ae", data="gaussian", run=folder / "points", **SMALL, **NO_PRIOR, **unbounded)
     genlab.train("cgan", data="digits", run=folder / "cgan", **SMALL, **mlp)
     return folder
 

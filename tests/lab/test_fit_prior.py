@@ -26,6 +26,7 @@ from tests.fixtures.program import assert_refused
 from tests.fixtures.program import genlab as program
 
 SMALL: dict[str, Any] = {"trainer": "smoke", "trainer.batch_size": 16, "quiet": True}
+NO_PRIOR: dict[str, Any] = {"model.fitted_prior": []}
 HIDDEN: dict[str, Any] = {"model.network.hidden": [8]}
 NARROW: dict[str, Any] = {"model/network": "mlp-small"}
 UNBOUNDED: dict[str, Any] = {"model.output_activation": "none"}
@@ -38,8 +39,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a VAE and an autoencoder of digits, an autoencoder of points, and a GAN."""
     folder = tmp_path_factory.mktemp("trained")
     genlab.train("vae", data="digits", run=folder / "vae", **SMALL, **HIDDEN)
-    genlab.train("ae", data="digits", run=folder / "ae", **SMALL, **HIDDEN)
-    genlab.train("ae", data="gaussian", run=folder / "points", **SMALL, **UNBOUNDED)
+    genlab.train("ae", data="digits", run=folder / "ae", **SMALL, **NO_PRIOR, **HIDDEN)
+    genlab.train("ae", data="gaussian", run=folder / "points", **SMALL, **NO_PRIOR, **UNBOUNDED)
     genlab.train("gan", data="gaussian", run=folder / "gan", **SMALL)
     genlab.train("cgan", data="digits", run=folder / "cgan", **SMALL, **NARROW)
     return folder

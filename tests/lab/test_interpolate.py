@@ -21,6 +21,7 @@ from tests.fixtures.program import assert_refused
 from tests.fixtures.program import genlab as program
 
 SMALL: dict[str, Any] = {"trainer": "smoke", "trainer.batch_size": 16, "quiet": True}
+NO_PRIOR: dict[str, Any] = {"model.fitted_prior": []}
 STRAIGHT: dict[str, Any] = {"model.network.hidden": [], "model.output_activation": "none", "model.latent_dim": 2}
 
 
@@ -28,9 +29,10 @@ STRAIGHT: dict[str, Any] = {"model.network.hidden": [], "model.output_activation
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with models of digits, and a linear autoencoder of points."""
     folder = tmp_path_factory.mktemp("trained")
-    for model, network in (("vae", "mlp"), ("ae", "mlp"), ("gan", "mlp-small"), ("cgan", "mlp-small")):
+    for model, network in (("vae", "mlp"), ("gan", "mlp-small"), ("cgan", "mlp-small")):
         genlab.train(model, data="digits", run=folder / model, **SMALL | {"model/network": network})
-    genlab.train("ae", data="ring", run=folder / "line", **SMALL, **STRAIGHT)
+    genlab.train("ae", data="digits", run=folder / "ae", **SMALL, **NO_PRIOR)
+    genlab.train("ae", data="ring", run=folder / "line", **SMALL, **NO_PRIOR, **STRAIGHT)
     for number, brightness in enumerate((20, 120, 220)):
         Image.new("L", (8, 8), brightness).save(folder / f"{number}.png")
     return folder
@@ -116,7 +118,11 @@ class ToldToy(Model):
         self.told, self.weight = {"label": Classes(("dark", "bright"))}, nn.Parameter(torch.zeros(1))
 
     def infer(self, batch: Batch) -> Batch:
-        return {"label": (batch["x"].flatten(1).mean(1) > 0.5).long()}
+        return {"label": self.classify(batch).argmax(1)}
+
+    def classify(self, batch: Batch) -> Tensor:
+        bright = batch["x"].flatten(1).mean(1) - 0.5
+        return torch.stack([-bright, bright], 1).log_softmax(1)
 
     def encode(self, batch: Batch) -> Tensor:
         return batch["x"].flatten(1)[:, :2] + batch["label"][:, None]

@@ -17,6 +17,7 @@ from tests.fixtures.program import assert_refused
 from tests.fixtures.program import genlab as program
 
 SMALL: dict[str, Any] = {"trainer": "smoke", "trainer.batch_size": 16, "quiet": True}
+NO_PRIOR: dict[str, Any] = {"model.fitted_prior": []}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     narrow: dict[str, Any] = {"model.network.hidden": [8]}
     mlp: dict[str, Any] = {"model/network": "mlp-small"}
     genlab.train("vae", data="digits", run=folder / "vae", **SMALL, **narrow)
-    genlab.train("ae", data="digits", run=folder / "ae", **SMALL, **narrow)
+    genlab.train("ae", data="digits", run=folder / "ae", **SMALL, **NO_PRIOR, **narrow)
     genlab.train("gan", data="gaussian", run=folder / "points", **SMALL)
     genlab.train("cgan", data="digits", run=folder / "cgan", **SMALL, **mlp)
     return folder

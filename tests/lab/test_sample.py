@@ -20,7 +20,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a VAE, an autoencoder and a conditional GAN of digits."""
     folder = tmp_path_factory.mktemp("trained")
     for model, network in (("vae", "mlp"), ("ae", "mlp"), ("cgan", "mlp-small")):
-        genlab.train(model, data="digits", run=folder / model, **SMALL, settings={"model/network": network})
+        settings = {"model/network": network, **({"model.fitted_prior": []} if model == "ae" else {})}
+        genlab.train(model, data="digits", run=folder / model, **SMALL, settings=settings)
     return folder
 
 

@@ -21,6 +21,7 @@ from tests.fixtures.program import genlab as program
 from tests.fixtures.toys import toy_splits
 
 SMALL: dict[str, Any] = {"trainer": "smoke", "trainer.batch_size": 16, "quiet": True}
+NO_PRIOR: dict[str, Any] = {"model.fitted_prior": []}
 STRAIGHT: dict[str, Any] = {"model.network.hidden": [], "model.output_activation": "none", "model.latent_dim": 3}
 FACES: dict[str, Any] = {
     "data.size": 16,
@@ -38,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for model, network in (("vae", "mlp"), ("ae", "mlp"), ("gan", "mlp-small"), ("cgan", "mlp-small")):
         genlab.train(model, data="digits", run=folder / model, **SMALL | {"model/network": network})
     genlab.train("vae", data="faces", run=folder / "faces", **SMALL | FACES)
-    genlab.train("ae", data="ring", run=folder / "line", **SMALL, **STRAIGHT)
+    genlab.train("ae", data="ring", run=folder / "line", **SMALL, **NO_PRIOR, **STRAIGHT)
     return folder
 
 
@@ -70,6 +71,12 @@ class PlantedVae(Planted):
 
     def score(self, batch: Batch) -> Tensor:
         return batch["x"].sum(1)
+
+    def nats(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return batch["x"].sum(1), batch["x"].sum(1)
+
+    def log_prior(self, codes: Tensor) -> Tensor:
+        return codes.sum(2)
 
     def log_likelihood(self, codes: Tensor, batch: Batch) -> Tensor:
         return codes.sum(2)

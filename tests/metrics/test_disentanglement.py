@@ -102,6 +102,14 @@ def test_a_single_factor_has_no_disentanglement() -> None:
     assert set(found) == {"MIG", "SAP", "DCI-completeness", "DCI-informativeness"}
 
 
+def test_mig_is_also_reported_without_angles() -> None:
+    angle = {"angle": attribute(uniform(4) * 360)}
+    found, without = disentangled(true_codes(), truth() | angle), disentangled(true_codes(), truth())
+    assert found["MIG-without_angles"] == without["MIG"]
+    assert found["MIG"] < 0.8 * without["MIG"]
+    assert "MIG-without_angles" not in without | disentangled(true_codes(), angle)
+
+
 def test_constant_factors_are_left_out() -> None:
     same = {"z": attribute(torch.full((COUNT,), 2.5)), "kind": attribute(torch.ones(COUNT).long(), ("a", "b"))}
     once = torch.zeros(COUNT).long()

@@ -46,11 +46,11 @@ def test_an_ema_of_0_keeps_no_average(tmp_path: Path) -> None:
 
 
 def test_the_average_contains_the_weights_and_buffers_of_the_generator_only(tmp_path: Path) -> None:
-    seen: list[dict[str, Tensor]] = []
+    seen: dict[int, dict[str, Tensor]] = {}
 
     class Watched(GAN):
         def turns(self, step: int) -> list[Turn]:
-            seen.append({name: value.clone() for name, value in self.generator.state_dict().items()})
+            seen[step] = {name: value.clone() for name, value in self.generator.state_dict().items()}
             return super().turns(step)
 
     run = trainer()
@@ -58,7 +58,7 @@ def test_the_average_contains_the_weights_and_buffers_of_the_generator_only(tmp_
     run.fit(tmp_path)
     assert isinstance(run.model, GAN)
     # The states before the first step and after each step.
-    moments = [*seen[:8], run.model.generator.state_dict()]
+    moments = [*(seen[step] for step in range(8)), run.model.generator.state_dict()]
     assert len(seen) == 8
     expected = dict(moments[0])
     for count, after in enumerate(moments[1:]):

@@ -15,7 +15,7 @@ from PIL import Image
 from genlab.registry import ConfigError
 from genlab.runs import run
 from genlab.training import checkpoint
-from tests.fixtures.program import TINY, assert_refused, environment, genlab, genlab_apart
+from tests.fixtures.program import TINY, assert_refused, environment, genlab
 from tests.training.test_resume import trainer
 
 Tensors = dict[str, torch.Tensor]
@@ -197,7 +197,7 @@ def test_optimizer_states_of_another_shape_are_refused_and_not_read_beyond_their
                 tensors[name] = torch.zeros(1)
 
     craft(place / "outputs/mine", shrink)
-    done = genlab_apart(place, "resume", "latest", "trainer.steps=50")
+    done = genlab(place, "resume", "latest", "trainer.steps=50")
     assert_refused(done, "The checkpoint of step 2 is of another model: ")
     assert "exp_avg' is (1,) and not " in done.stderr
 

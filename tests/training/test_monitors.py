@@ -10,12 +10,22 @@ import yaml
 from genlab.kinds import Image, Kind, Points
 from genlab.models.gan import GAN
 from genlab.models.losses.adversarial import LOSSES, LossName
+from genlab.models.vae import VAE
 from genlab.networks import Network
 from genlab.networks.convolutional import Conv
 from genlab.networks.mlp import Mlp
 from genlab.training import checkpoint
 from genlab.training.journal import Journal
-from genlab.training.monitors import COLLAPSED, DISCRIMINATOR_WON, Line, collapsed, discriminator_won, warning
+from genlab.training.monitors import (
+    CODES_UNUSED,
+    COLLAPSED,
+    DISCRIMINATOR_WON,
+    POSTERIOR_COLLAPSED,
+    Line,
+    collapsed,
+    discriminator_won,
+    warning,
+)
 from genlab.training.settings import PlayerSettings, TrainerSettings
 from genlab.training.trainer import Trainer
 from tests.fixtures.program import genlab
@@ -34,6 +44,11 @@ def moves(real: list[float], generated: list[float], apart: int = 500) -> list[L
         {"split": "train", "step": apart * (at + 1), **dict(zip(names, both, strict=True))}
         for at, both in enumerate(zip(real, generated, strict=True))
     ]
+
+
+def values_of(split: str, name: str, values: list[float], apart: int = 500) -> list[Line]:
+    """Make lines of a split with these values of one metric."""
+    return [{"split": split, "step": apart * (at + 1), name: value} for at, value in enumerate(values)]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +73,12 @@ def moves(real: list[float], generated: list[float], apart: int = 500) -> list[L
         (moves([1.0] * 9, [1.0] * 9, apart=100), None),
         (moves([1.0] * 5, [1.0] * 5) + validations([0.1] * 5), COLLAPSED),  # the worse of both
         (moves([1.0] * 5, [1.0] * 5) + validations([1.0] * 5), DISCRIMINATOR_WON),
+        (values_of("validation", "active_share", [0.5, 0.05, 0.0, 0.05]), POSTERIOR_COLLAPSED),
+        (values_of("validation", "active_share", [0.0, 0.0, 0.1, 0.0]), None),
+        (values_of("validation", "active_share", [0.05] * 3, apart=100), None),
+        (values_of("validation", "unused", [0.6] * 3), CODES_UNUSED),
+        (values_of("train", "autoencoder/unused", [0.6] * 3), CODES_UNUSED),
+        (values_of("train", "autoencoder/unused", [0.9, 0.9, 0.5]), None),
         ([], None),
     ],
 )
@@ -106,6 +127,12 @@ def test_the_settings_that_a_warning_names_can_be_used(sentence: str, kind: Kind
     for name, value in changes.items():
         if name != "augment" or isinstance(kind, Image):
             GAN(**{"x": kind, "network": network, "latent_dim": 2, name: value, **layer})
+
+
+def test_the_advice_against_a_collapsed_posterior_names_settings_of_a_vae() -> None:
+    changes = {name: float(value) for name, value in re.findall(r"model\.(\w+)=([\d.]+\d)", POSTERIOR_COLLAPSED)}
+    assert set(changes) == {"kl_warmup", "free_bits"}
+    assert VAE(x=Image(1, 2, 2), network=Mlp(hidden=[3]), latent_dim=2, kl_warmup=2000, free_bits=0.1)
 
 
 # Whole trainings.
