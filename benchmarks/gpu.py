@@ -10,11 +10,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
 
-if TYPE_CHECKING:
-    from genlab.training.trainer import Trainer
+from benchmarks.bare import bare_step
 
 ROUNDS, WARM, STEPS = 3, 20, 200
 # Nearly all images are for training: at the end of an epoch the new order is copied, and the loop waits for it.
@@ -37,7 +35,8 @@ def measure(kind: str, overrides: list[str]) -> list[float]:
 
     config = compose.compose([*BASE, *KINDS.get(kind, KINDS["+ compiled"]), *overrides])
     trainer = build.build_trainer(config, build.build_data(config))
-    step = _bare(trainer) if kind == BARE else trainer._take_step
+    bare = bare_step(trainer)
+    step = partial(bare, 0) if kind == BARE else trainer._take_step
     for _ in range(WARM):
         step()
     speeds = list[float]()
@@ -49,33 +48,6 @@ def measure(kind: str, overrides: list[str]) -> list[float]:
         _wait()
         speeds.append(STEPS * config.trainer.batch_size / (time.perf_counter() - began))
     return speeds
-
-
-def _bare(trainer: "Trainer") -> Callable[[], None]:
-    """Return a step with the turns alone: forward, backward, fused Adam."""
-    import torch
-    from torch import nn
-
-    batch = trainer.engine.arrange(trainer.data.batch(0))
-    moves = []
-    for turn in trainer.model.turns(0):
-        player = trainer.model.players()[turn.player]
-        assert isinstance(player, nn.Module)
-        optimizer = torch.optim.Adam(player.parameters(), 2e-4, (0.5, 0.999), fused=True)
-        moves.append((turn.player, torch.compile(turn.loss) if trainer.engine.compile else turn.loss, optimizer))
-
-    def step() -> None:
-        seen = dict(batch)
-        for name, loss, optimizer in moves:
-            trainer.players.give_floor(name)
-            with trainer.engine.autocast():
-                result = loss(seen)
-            result.loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            seen |= {key: value.detach() for key, value in result.handed_on.items()}
-
-    return step
 
 
 def _wait() -> None:

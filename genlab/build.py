@@ -11,7 +11,7 @@ import torch
 from genlab import registry
 from genlab.config import compose, plugins
 from genlab.config.schema import BESIDE_MODEL, LOADING, PARTS, Config
-from genlab.contract import Decodes, Encodes, Model
+from genlab.contract import Decodes, Draws, Encodes, Model, Samples
 from genlab.data import SOURCES
 from genlab.data.dataset import Dataset
 from genlab.extractors import EXTRACTORS, create, from_settings
@@ -119,11 +119,7 @@ def build_trainer(config: Config, dataset: Dataset, console: Console | None = No
     fitting_columns(config, dataset.kinds)
     features = build_features(config, dataset, device, console)
     model = build_model(config, dataset.kinds, features)
-    if config.fitted_prior and not (isinstance(model, Encodes) and isinstance(model, Decodes)):
-        raise ConfigError(
-            f"model {config.model['name']!r} does not encode and decode, so it has no codes to fit a prior to. "
-            "Set model.fitted_prior=[]."
-        )
+    _check_fitted_prior(config, model)
     extractor = partial(
         create, None, needs="vector", dataset=dataset, data=config.data["name"], device=device, console=console
     )
@@ -138,6 +134,22 @@ def build_trainer(config: Config, dataset: Dataset, console: Console | None = No
         loading=config.loading,
         quick=quick(model, dataset, device, extractor) if config.trainer.evaluate else None,
     )
+
+
+def _check_fitted_prior(config: Config, model: Model) -> None:
+    """Raise a ConfigError if the config asks for a prior that the codes of this model cannot have."""
+    if not config.fitted_prior:
+        return
+    name = f"model {config.model['name']!r}"
+    if not (isinstance(model, Encodes) and isinstance(model, Decodes)):
+        reason = f"{name} does not encode and decode, so it has no codes to fit a prior to."
+    elif isinstance(model, Samples) and not isinstance(model, Draws):
+        reason = f"{name} learns a prior of its codes itself."
+    elif getattr(model, "code_holds_class", False):
+        reason = f"The codes of {name} hold the class, and a prior of all codes could not be asked for one."
+    else:
+        return
+    raise ConfigError(f"{reason} Set model.fitted_prior=[].")
 
 
 def load_plugins(files: list[str]) -> dict[Path, bytes]:

@@ -224,6 +224,15 @@ def conditions(model: object) -> Mapping[str, Classes]:
     return told
 
 
+def decoding_conditions(model: object) -> Mapping[str, Classes]:
+    """Return the part of the condition that encoder and decoder are told.
+
+    It is empty if the codes hold the class: then only the draw of codes takes a condition. A model says so in its
+    attribute `code_holds_class`.
+    """
+    return {} if getattr(model, "code_holds_class", False) else conditions(model)
+
+
 def home(module: nn.Module) -> torch.device:
     """Return the device of a module's weights."""
     return next(module.parameters()).device

@@ -158,7 +158,7 @@ class Dataset:
         """
         column, aside = self.columns["x"], torch.cat([self.splits["validation"], self.splits["test"]])
         if not isinstance(column.kind, Image):
-            raise ConfigError(f"binarize changes images, and this data holds {column.kind.describe()}.")
+            raise ConfigError(f"only images can be binarized, and this data holds {column.kind.describe()}.")
         rows = column.rows.clone()
         images = binarized(column.kind.load(rows[aside]), generator(0, "binarize"))
         rows[aside] = images.mul(255).to(torch.uint8)

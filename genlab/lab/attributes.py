@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from genlab.contract import Batch, Decodes, Encodes, conditions, home
+from genlab.contract import Batch, Decodes, Encodes, decoding_conditions, home
 from genlab.data import held_out
 from genlab.data.dataset import Column, Dataset
 from genlab.data.progress import progress
@@ -201,14 +201,14 @@ def encoded_training(run: Run, rows: Tensor) -> Iterator[tuple[Batch, Tensor]]:
     starts = -(-len(rows) // _ITEMS)
     with progress(starts, "encoding training items", "encoded", "batches") as advance:
         for batch in held_out.batches(run.dataset, rows, torch.device("cpu"), _ITEMS):
-            known = batch["label"] if "label" in conditions(run.model) else None
+            known = batch["label"] if "label" in decoding_conditions(run.model) else None
             yield batch, run.encode(batch["x"], label=known)
             advance()
 
 
 def inferred(run: Run, items: Tensor) -> Batch:
     """Return the classes that a conditional model infers for items; nothing for any other model."""
-    if not conditions(run.model):
+    if not decoding_conditions(run.model):
         return {}
     parts = [run._with_condition({"x": part.to(home(run.model))}) for part in torch.split(items, _ITEMS)]
-    return {name: torch.cat([part[name] for part in parts]).cpu() for name in conditions(run.model)}
+    return {name: torch.cat([part[name] for part in parts]).cpu() for name in decoding_conditions(run.model)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from genlab.contract import Batch, conditions, home
+from genlab.contract import Batch, decoding_conditions, home
 from genlab.data.dataset import Column
 from genlab.extractors.attributes import trained_attributes
 from genlab.kinds import Classes, Image, Kind, Points, Row, Tokens
@@ -154,7 +154,7 @@ def _means(run: Run, rows: Tensor, groups: Tensor, count: int) -> tuple[Tensor, 
 def _conditions(run: Run, by: str | None, rows: Tensor, groups: Tensor, present: Tensor) -> Batch:
     """Return what a conditional model is told about each average: its own class, or the most frequent one."""
     told = dict[str, Tensor]()
-    for name in conditions(run.model):
+    for name in decoding_conditions(run.model):
         known = run.dataset.columns[name].rows[rows]
         usual = [int(known[groups == group].bincount().argmax()) for group in present.tolist()]
         told[name] = present if name == by else torch.tensor(usual)

@@ -85,6 +85,7 @@ class Codes(NamedTuple):
     held_out: Tensor
     condition: Batch
     """The condition of each of the seen codes, if the model is conditional."""
+    held_out_condition: Batch
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,14 @@ def fit_prior(
         reason = f"chosen by the likelihood of {len(codes.held_out):,} held-out codes."
     draws = _draws(run, codes, candidates, chosen, seed)
     nats = _nats(run, codes, candidates)
+    prior, replaced = candidates[chosen].prior, (run.path / FILE).exists()
+    facts = {"codes": len(codes.seen), "seed": seed}
+    # Kept before the comparison, which can take minutes and be stopped.
+    keep(run.path, run.checkpoint_digest, prior, {**facts, "metrics": nats})
     metrics, samples = _compared(run, draws, wanted, features, console, notes)
     rows = {name: {**nats.get(name, {}), **metrics.get(name, {})} for name in [*nats, *draws]}
     table = {name: values for name, values in rows.items() if values}
-    prior, replaced = candidates[chosen].prior, (run.path / FILE).exists()
-    path = keep(run.path, run.checkpoint_digest, prior, {"codes": len(codes.seen), "seed": seed, "metrics": table})
+    path = keep(run.path, run.checkpoint_digest, prior, {**facts, "metrics": table})
     # The run reads the file again when it next samples.
     vars(run).pop("fitted_prior", None)
     notes.append(
@@ -201,8 +205,9 @@ def _codes(run: Run, most: int, seed: int) -> Codes:
     if len(rows) < _LEAST or not len(aside):
         raise ConfigError(f"A prior needs at least {_LEAST} training {run.kinds['x'].plural}, got {len(rows)}.")
     columns = run.dataset.columns
-    condition = {name: columns[name].rows[rows] for name in conditions(run.model)}
-    return Codes(_encoded(run, rows), _encoded(run, aside), condition)
+    told = conditions(run.model)
+    seen, held = ({name: columns[name].rows[part] for name in told} for part in (rows, aside))
+    return Codes(_encoded(run, rows), _encoded(run, aside), seen, held)
 
 
 @torch.no_grad()
@@ -218,7 +223,7 @@ def _encoded(run: Run, rows: Tensor) -> Tensor:
 
 
 def _mixtures(codes: Codes, counts: Sequence[int], seed: int, notes: list[str]) -> dict[str, Candidate]:
-    """Fit a mixture of each number of Gaussians."""
+    """Fit a mixture of each number of Gaussians; with classes, each class gets an equal part of them."""
     possible, candidates = [number for number in counts if number <= len(codes.seen)], dict[str, Candidate]()
     if counts != [1] and possible == [1]:
         raise ConfigError(
@@ -228,8 +233,9 @@ def _mixtures(codes: Codes, counts: Sequence[int], seed: int, notes: list[str]) 
         notes.append(f"There are {len(codes.seen):,} codes, so mixtures of more Gaussians were left out.")
     with progress(len(possible), "fitting", "fitted", "mixtures") as advance:
         for number in possible:
-            mixture = fitted_mixture(codes.seen, number, seed)
-            nats = (float(mixture.nats(part).mean()) for part in (codes.held_out, codes.seen))
+            mixture = _fitted(codes, number, seed)
+            parts = ((codes.held_out, codes.held_out_condition), (codes.seen, codes.condition))
+            nats = (float(mixture.nats(part, condition.get("label")).mean()) for part, condition in parts)
             candidates[_named(number)] = Candidate(mixture, *nats)
             advance()
     return candidates
@@ -237,6 +243,22 @@ def _mixtures(codes: Codes, counts: Sequence[int], seed: int, notes: list[str]) 
 
 def _named(number: int) -> str:
     return f"{number} Gaussian{'s' if number > 1 else ''}"
+
+
+def _fitted(codes: Codes, number: int, seed: int) -> Mixture:
+    """Fit a mixture; one of its own for each class, if there are enough Gaussians and codes of each."""
+    label = codes.condition.get("label")
+    counts = torch.zeros(0) if label is None else label.bincount()
+    each = number // max(1, len(counts))
+    if label is None or not each or int(counts.min()) < max(2, each):
+        return fitted_mixture(codes.seen, number, seed)
+    parts = [fitted_mixture(codes.seen[label == place], each, seed) for place in range(len(counts))]
+    return Mixture(
+        torch.cat([part.weights * count / len(label) for part, count in zip(parts, counts, strict=True)]),
+        torch.cat([part.means for part in parts]),
+        torch.cat([part.factors for part in parts]),
+        torch.arange(len(parts)).repeat_interleave(each),
+    )
 
 
 def fitted_mixture(codes: Tensor, count: int, seed: int) -> Mixture:
@@ -348,7 +370,8 @@ def _draws(run: Run, codes: Codes, candidates: Mapping[str, Candidate], chosen: 
     """Return functions that generate items: by the prior before, by the chosen prior, and from training codes."""
 
     def from_prior(prior: Prior, count: int) -> Tensor:
-        return run.decode(prior.draw(count, generator(seed, "sample")), label=_labels(run, count))
+        label = _labels(run, count)
+        return run.decode(prior.draw(count, generator(seed, "sample"), label), label=label)
 
     def from_own(count: int) -> Tensor:
         return run.sample(count, label=_labels(run, count), seed=seed, prior="normal")

@@ -181,8 +181,8 @@ def usual_mode(run: Run, prior: PriorName = "auto") -> tuple[Mode, str]:
     if run._prior(prior):
         return "spherical", "The path is an arc between the standard normal numbers from which the fitted prior draws."
     if isinstance(run.model, Draws):
-        return "spherical", "Codes have a standard normal prior: an arc keeps their length, and a line shortens it."
-    return "linear", "The codes have no known prior, so nothing says that an arc stays among them."
+        return "spherical", "Codes have a prior around 0: an arc keeps their length, and a line shortens it."
+    return "linear", "The codes have no prior around 0, so the path is a line."
 
 
 def between(run: Run, start: Tensor, end: Tensor, positions: Tensor, mode: Mode, prior: PriorName = "auto") -> Tensor:
@@ -239,9 +239,9 @@ def _of_seeds(run: Run, seeds: tuple[int, ...], label: Label | None, prior: Prio
     _check_ends([torch.tensor(each) for each in seeds], "seeds")
     classes, labels = conditions(run.model).get("label"), None
     if classes:
-        labels = run._condition(0 if label is None else label, len(seeds))["label"]
+        labels = run._condition(0 if label is None else label, len(seeds), drawing=True)["label"]
     elif label is not None:
-        run._condition(label, len(seeds))
+        run._condition(label, len(seeds), drawing=True)
     drawn = [
         run.draw(1, label=None if labels is None else labels[place : place + 1], seed=each, prior=prior)
         for place, each in enumerate(seeds)

@@ -42,6 +42,8 @@ class Mixture:
     """K x D."""
     factors: Tensor
     """The Cholesky factors of the covariances, K x D x D."""
+    classes: Tensor | None = None
+    """The class of the codes that each Gaussian describes; None if each describes codes of all classes."""
 
     def __len__(self) -> int:
         """Return the number of Gaussians."""
@@ -59,27 +61,47 @@ class Mixture:
 
     def describe(self) -> str:
         """Return `a mixture of 50 Gaussians`."""
-        return f"a mixture of {len(self)} Gaussians" if len(self) > 1 else "one Gaussian"
+        if len(self) == 1:
+            return "one Gaussian"
+        of_classes = "" if self.classes is None else f" for {int(self.classes.max()) + 1} classes"
+        return f"a mixture of {len(self)} Gaussians{of_classes}"
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw codes; n codes and then m codes are the same as n + m codes at once."""
+    def draw(self, count: int, generator: torch.Generator, label: Tensor | None = None) -> Tensor:
+        """Draw codes; n codes and then m codes are the same as n + m codes at once.
+
+        With labels, one for each code, a code is drawn from the Gaussians of its class.
+        """
         numbers = randomness.normal(count, self.size + 1, device=torch.device("cpu"), generator=generator).double()
         # The last number of a row selects the component, so a row does not depend on the others.
         shares = torch.special.ndtr(numbers[:, -1])
-        component = torch.searchsorted(self.weights.cumsum(0), shares).clamp(max=len(self) - 1)
+        bounds = self.within(label).cumsum(1)
+        # The last sum can miss 1 by rounding.
+        bounds = (bounds / bounds[:, -1:]).expand(count, -1).contiguous()
+        component = torch.searchsorted(bounds, shares[:, None])[:, 0]
         parts = torch.split(torch.arange(count), max(1, _NUMBERS // self.size**2))
         # Each row is multiplied by its own matrix: one product for all rows would round in another way for fewer rows.
         noise = [self.factors[component[rows]] @ numbers[rows, :-1, None] for rows in parts]
         return (self.means[component] + torch.cat(noise).squeeze(2)).float()
 
-    def nats(self, codes: Tensor) -> Tensor:
-        """Return the log density of each code."""
+    def within(self, label: Tensor | None) -> Tensor:
+        """Return the weights of the Gaussians for codes of these classes: N x K, or 1 x K if all weights are equal.
+
+        A class without Gaussians of its own has those of all classes.
+        """
+        if label is None or self.classes is None:
+            return self.weights[None]
+        own = self.classes == label.cpu()[:, None]
+        weights = self.weights * (own | ~own.any(1, keepdim=True))
+        return weights / weights.sum(1, keepdim=True)
+
+    def nats(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the log density of each code; with labels, that among the codes of its class."""
         parts = list[Tensor]()
-        for weight, mean, factor in zip(self.weights, self.means, self.factors, strict=True):
+        for mean, factor in zip(self.means, self.factors, strict=True):
             distances = torch.linalg.solve_triangular(factor, (codes.double() - mean).T, upper=False)
             volume = factor.diagonal().log().sum() + 0.5 * self.size * math.log(2 * math.pi)
-            parts.append(weight.log() - volume - 0.5 * distances.square().sum(0))
-        return torch.stack(parts).logsumexp(0)
+            parts.append(-volume - 0.5 * distances.square().sum(0))
+        return (self.within(label).log() + torch.stack(parts, 1)).logsumexp(1)
 
 
 @dataclass(frozen=True)
@@ -105,8 +127,8 @@ class SecondStage:
         return "a second-stage VAE"
 
     @torch.no_grad()
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw codes; n codes and then m codes are the same as n + m codes at once."""
+    def draw(self, count: int, generator: torch.Generator, label: Tensor | None = None) -> Tensor:
+        """Draw codes; n codes and then m codes are the same as n + m codes at once. Labels make no difference."""
         hidden = self.network.latent_dim
         numbers = randomness.normal(count, hidden + self.size, device=torch.device("cpu"), generator=generator).double()
         # A code is drawn from the likelihood: its mean alone would lack the part of the variance that is noise.
@@ -171,7 +193,8 @@ def fitted_prior(folder: Path, digest: str, model: Model) -> Prior | None:
 def _contents(prior: Prior) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of a prior, and the settings that are needed to build it."""
     if isinstance(prior, Mixture):
-        return {field.name: getattr(prior, field.name) for field in fields(prior)}, {"prior": "mixture"}
+        tensors = {field.name: getattr(prior, field.name) for field in fields(prior)}
+        return {name: value for name, value in tensors.items() if value is not None}, {"prior": "mixture"}
     tensors = {"mean": prior.mean, "scale": prior.scale}
     tensors |= {f"network/{name}": value for name, value in prior.network.state_dict().items()}
     return tensors, {"prior": "second stage", "hidden": list(prior.hidden)}
@@ -201,7 +224,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _mixture(tensors: Mapping[str, Tensor]) -> Mixture:
     count, size = (tuple(tensors["means"].shape) + (0, 0))[:2] if "means" in tensors else (0, 0)
-    _check(tensors, {"weights": (count,), "means": (count, size), "factors": (count, size, size)}, torch.float64)
+    numbers = {name: value for name, value in tensors.items() if name != "classes"}
+    _check(numbers, {"weights": (count,), "means": (count, size), "factors": (count, size, size)}, torch.float64)
+    if "classes" in tensors:
+        _check({"classes": tensors["classes"]}, {"classes": (count,)}, torch.int64)
     found = Mixture(**tensors)
     _insist(count > 0 and size > 0, "its mixture is empty")
     weights, factors = found.weights, found.factors

@@ -75,6 +75,8 @@ def _principal(run: Run, given: Given, label: Label | None) -> tuple[Tensor | No
         return None, f"PCA is left out: {run.name} has no codes whose length it could have."
     first = label if label is None or isinstance(label, int | str | np.integer) else label[:1]
     size = run.encode(given.items[:1], label=first).shape[1]
+    if size >= math.prod(kind.shape):
+        return None, f"PCA is left out: with {size:,} numbers, as many as a code has, it loses nothing."
     try:
         training = _training_items(run, kind)
     except ConfigError as error:

@@ -29,6 +29,7 @@ from genlab.contract import (
     Scores,
     abilities_of,
     conditions,
+    decoding_conditions,
     home,
 )
 from genlab.data.dataset import Dataset
@@ -230,7 +231,7 @@ class Run:
         if truncation != 1:
             raise ConfigError(f"{self.name} has no codes that truncation could change. Leave out truncation.")
         count = at_least(1, "count", count)
-        condition, draws = self._condition(label, count), generator(whole("seed", seed), "sample")
+        condition, draws = self._condition(label, count, drawing=True), generator(whole("seed", seed), "sample")
 
         def generate(places: Tensor) -> Tensor:
             part = {name: values[places].to(home(model)) for name, values in condition.items()}
@@ -251,10 +252,10 @@ class Run:
         count, draws = at_least(1, "count", count), generator(whole("seed", seed), "sample")
         if not truncation > 0:
             raise ConfigError(f"truncation must be above 0, got {truncation:g}.")
-        condition, model, fitted = self._condition(label, count), self.model, self._prior(prior)
+        condition, model, fitted = self._condition(label, count, drawing=True), self.model, self._prior(prior)
         if fitted:
-            centre, codes = fitted.mean.float(), fitted.draw(count, draws)
             condition = {**_drawn(conditions(model), count, seed), **condition}
+            centre, codes = fitted.mean.float(), fitted.draw(count, draws, condition.get("label"))
         elif isinstance(model, Draws):
             codes, condition = model.draw(count, condition or None, draws)
             codes, centre = codes.cpu(), torch.zeros(())
@@ -310,7 +311,7 @@ class Run:
         if rows.dim() != 2 or (size is not None and rows.shape[1] != size):
             raise ConfigError(f"Codes of this run must be N x {size or 'D'}, got shape {tuple(rows.shape)}.")
         condition = self._condition(label, len(rows))
-        if not condition and conditions(model):
+        if not condition and decoding_conditions(model):
             raise ConfigError(f"{self.name} is conditional and needs the class of each item: pass label=.")
 
         return self._decoded(rows, condition, "decoding")
@@ -415,7 +416,8 @@ class Run:
         """Fit a prior to the codes of the training items, and keep it in the run: `sample` then uses it.
 
         An autoencoder can sample only with a fitted prior, and most VAEs sample better with one. The prior is a mixture
-        of Gaussians. Their number is one of `components`, or 1, and the likelihood of held-out codes chooses it. With
+        of Gaussians. Their number is one of `components`, or 1, and the likelihood of held-out codes chooses it. The
+        classes of a conditional model share the Gaussians, so that a sample of a class has a code of that class. With
         `second_stage` the prior is a VAE of the codes. The result has the nats of a code by each prior. It also has the
         distance from test items for `count` samples (default: 10,000, at most as many as there are test items) of the
         prior before and of the fitted one, and for decoded training codes, whose distance no prior can be expected to
@@ -695,6 +697,8 @@ class Run:
         if name not in get_args(PriorName):
             raise ConfigError(f"prior must be one of {', '.join(get_args(PriorName))}, got {name!r}.")
         if name == "fitted" and not self.fitted_prior:
+            if isinstance(self.model, Samples) and not isinstance(self.model, Draws):
+                raise ConfigError(f"{self.name} has a prior that it has learned itself. Use --prior auto.")
             raise ConfigError(f"{self.path} has no fitted prior. Fit one: genlab fit-prior {self.path}")
         return None if name == "normal" else self.fitted_prior
 
@@ -713,7 +717,7 @@ class Run:
 
     def _with_condition(self, batch: Batch) -> Batch:
         """Let the model infer the condition if it is not given."""
-        told = conditions(self.model)
+        told = decoding_conditions(self.model)
         if told.keys() <= batch.keys():
             return batch
         if not isinstance(self.model, Infers):
@@ -722,7 +726,7 @@ class Run:
 
     def _told(self, rows: Tensor, label: Label | None) -> Batch:
         """Return the condition of items: the given classes, or those that the model infers; nothing without one."""
-        if label is not None or not conditions(self.model):
+        if label is not None or not decoding_conditions(self.model):
             return self._condition(label, len(rows))
 
         def infer(places: Tensor) -> Tensor:
@@ -730,14 +734,19 @@ class Run:
 
         return {"label": _in_parts(infer, torch.arange(len(rows)), "inferring")}
 
-    def _condition(self, label: Label | None, count: int) -> Batch:
-        """Return the labels as a condition; nothing without labels."""
+    def _condition(self, label: Label | None, count: int, drawing: bool = False) -> Batch:
+        """Return the labels as a condition; nothing without labels. `drawing` is true if codes are to be drawn."""
         if label is None:
             return {}
-        classes = conditions(self.model).get("label")
-        if classes is None:
+        told = conditions(self.model) if drawing else decoding_conditions(self.model)
+        if "label" not in told and conditions(self.model):
+            raise ConfigError(
+                f"The codes of {self.name} hold the class, so a label changes nothing here. Leave it out. "
+                f"Samples take a label: genlab sample {self.path} --label {label}"
+            )
+        if "label" not in told:
             raise ConfigError(f"{self.name} is not conditional. Leave out the label, or train a conditional model.")
-        return {"label": labels_of(label, classes, count)}
+        return {"label": labels_of(label, told["label"], count)}
 
     @property
     def fitting(self) -> Fitting:

@@ -44,14 +44,18 @@ class AAE(Autoencoder):
         output_activation: Literal["none", "sigmoid"] = "sigmoid",
     ) -> None:
         super().__init__(x=x, network=network, latent_dim=latent_dim, output_activation=output_activation)
-        at_least(0, adversarial=adversarial, r1=r1)
+        at_least(0, r1=r1)
+        if adversarial <= 0:
+            raise ConfigError(
+                f"adversarial must be above 0, got {adversarial:g}. Without it, codes follow no prior; use model=ae."
+            )
         if prior == "mixture":
             _check_mixture(latent_dim, components)
         if condition == "label":
             _check_condition(prior, components, label)
         self.told = {"label": label} if condition == "label" and label is not None else {}
         self.code_holds_class = bool(self.told)
-        """True if no prior that is fitted to all codes could be asked for a class."""
+        """True if decoder and encoder need no class."""
         self.classes = sum(len(kind) for kind in self.told.values())
         self.adversarial, self.game, self.r1 = adversarial, LOSSES[loss], r1
         self.ring = Ring(components) if prior == "mixture" else None

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from genlab import randomness
 from genlab.contract import Batch, Model, Result
 from genlab.kinds import Image, Points
+from genlab.models.losses.bounds import active_share
 from genlab.networks import Network
 from genlab.networks.network import at_least
 from genlab.registry import ConfigError
@@ -61,6 +62,14 @@ class Autoencoder(Model):
             return Result(error)
         loss = error + sum(weight * penalty for weight, penalty in penalties.values())
         return Result(loss, {"reconstruction": error, **{name: penalty for name, (_, penalty) in penalties.items()}})
+
+    def validate(self, batch: Batch) -> Result:
+        """Return the training loss of held-out items, and the share of units that vary over them."""
+        result = self.loss(batch)
+        codes = self.encode(batch)
+        # The variance over a single item is not defined.
+        shown = {"active_share": active_share(codes)} if len(codes) > 1 else {}
+        return Result(result.loss, {**result.shown, **shown})
 
     def penalties(self, codes: Tensor) -> dict[str, tuple[float, Tensor]]:
         """Return the weight and the value of each penalty on a batch of codes, by the name in the log."""

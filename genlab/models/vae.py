@@ -63,8 +63,7 @@ class VAE(Model):
             capacity_weight=capacity_weight,
         )
         if importance > 1:
-            because = f"importance={importance} weights whole codes"
-            self.cost.refuse(because, beta=1.0, correlation=1.0, free_bits=0.0, capacity=None)
+            self.cost.refuse(f"importance={importance}", beta=1.0, correlation=1.0, free_bits=0.0, capacity=None)
         self.told = {"label": label} if condition == "label" and label is not None else {}
         self.classes = sum(len(kind) for kind in self.told.values())
         self.latent_dim, self.beta, self.importance = latent_dim, beta, importance

@@ -121,6 +121,8 @@ class VQVAE(Model):
             raise MissingColumnError("label", "Or set model.condition=none.")
         self.told = {"label": label} if condition == "label" and label is not None else {}
         self.classes = sum(len(kind) for kind in self.told.values())
+        self.code_holds_class = bool(self.told)
+        """True if decoder and encoder need no class: only the prior is told it."""
         self.commitment, self.code_steps = commitment, code_steps
         grid = Grid(x, downsampling=downsampling, width=width, blocks=blocks)
         self.grid, self.code_dim = grid.sides, code_dim

@@ -72,7 +72,10 @@ class Autoregressive(nn.Module):
         at_least(1, width=width, layers=layers)
         self.vocabulary, self.length, self.heads = vocabulary, length, max(1, width // _HEAD)
         if width % self.heads:
-            raise ConfigError(f"A transformer of {self.heads} heads needs a width that they divide, got {width}.")
+            raise ConfigError(
+                f"The width of the transformer must be a multiple of its {self.heads} heads (one for every {_HEAD} "
+                f"numbers), got {width}; use {width // self.heads * self.heads}."
+            )
         # The last symbol is the start of each sequence.
         self.embedding = nn.Embedding(vocabulary + 1, width)
         self.positions = nn.Parameter(torch.empty(length, width))

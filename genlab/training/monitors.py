@@ -20,8 +20,9 @@ DISCRIMINATOR_WON = (
     "model.augment=[translation] if the model has these settings."
 )
 POSTERIOR_COLLAPSED = (
-    "Posterior collapse: fewer than a tenth of the units of the code vary from item to item, so codes say little about "
-    "the items; try a lower model.beta, or model.kl_warmup=2000 or model.free_bits=0.1 if the model has these settings."
+    "Collapsed codes: fewer than a tenth of the units of the code vary from item to item, so codes say little about "
+    "the items (posterior collapse); try a lower model.beta or model.sparsity, or model.kl_warmup=2000 or "
+    "model.free_bits=0.1, if the model has these settings."
 )
 CODES_UNUSED = (
     "Dead codes: more than half of the entries of the codebook are unused; try fewer model.codes or a larger "

@@ -214,11 +214,11 @@ class Trainer:
         def moves(step: int) -> bool:
             return any(turn.player == player for turn in self.model.turns(step))
 
-        steps = "this 1 step" if self.total == 1 else f"these {self.total:,} steps"
+        steps = "the only step" if self.total == 1 else f"the {self.total:,} steps"
         # A player that begins moves from then on, so its first turn can be found by bisection.
         first = bisect_left(range(_NEVER), True, key=moves)
-        begins = f"; it begins after step {first:,}" if first < _NEVER else ""
-        return f"Player {player!r} does not move in {steps}{begins}."
+        begins = f" Its training begins after step {first:,}." if first < _NEVER else ""
+        return f"The {player} is not trained in {steps} of this run.{begins}"
 
     def _due(self, every: int) -> bool:
         return self.position.step % every == 0 or self.position.step == self.total

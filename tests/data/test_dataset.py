@@ -221,5 +221,5 @@ def test_binarized_data_has_fixed_held_out_images_of_0_and_1_and_grey_training_i
     batches = first.batches("train", 20, augmentation=Augmentation(binarize=True))
     assert set(batches.batch(0)["x"].unique().tolist()) == {0.0, 1.0}
     assert not torch.equal(batches.batch(0)["x"].sort(0).values, batches.batch(1)["x"].sort(0).values)
-    with pytest.raises(ConfigError, match="binarize changes images, and this data holds points"):
+    with pytest.raises(ConfigError, match="only images can be binarized, and this data holds points"):
         Dataset.of_points(torch.randn(30, 2), splits).binarized()

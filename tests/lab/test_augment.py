@@ -63,6 +63,7 @@ def study(trained: Path, out: Path, name: str = "true", sizes: tuple[int, ...] =
     return augment([run], sizes, results=Results(out), **{"seeds": 2, **QUICK, **settings})
 
 
+@pytest.mark.slow
 def test_a_true_generator_helps_few_images_and_one_that_draws_other_classes_hurts(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_all_arms_have_equal_steps_batches_and_first_weights(
         assert torch.equal(weights, first[0])
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on_and_ends_like_one_that_was_not(
     trained: Path, tmp_path: Path, trainings: list[tuple[str, Trainer]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

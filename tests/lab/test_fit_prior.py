@@ -145,9 +145,38 @@ def test_many_long_codes_are_drawn_in_parts_of_the_memory(monkeypatch: pytest.Mo
     assert torch.equal(mixture().draw(100, draws()), whole)
 
 
+def test_a_conditional_model_has_gaussians_of_its_own_for_each_class(tmp_path: Path) -> None:
+    seen, held = moons(600, 1), moons(300, 2)
+    label = {"label": torch.arange(600) % 3}
+    codes = Codes(seen, held, label, {"label": torch.arange(300) % 3})
+    found = fitting._mixtures(codes, [1, 7], 0, [])["7 Gaussians"]
+    prior = found.prior
+    assert isinstance(prior, Mixture)
+    assert prior.classes is not None
+    assert prior.classes.tolist() == [0, 0, 1, 1, 2, 2]
+    assert prior.describe() == "a mixture of 6 Gaussians for 3 classes"
+    centres = torch.tensor([[0.0, 0.0], [6.0, 0.0], [3.0, 6.0]])
+    wanted = torch.tensor([2, 0, 1, 1, 0, 2]).repeat(20)
+    drawn = prior.draw(120, draws(), wanted)
+    assert torch.equal(torch.cdist(drawn, centres).argmin(1), wanted)
+    assert torch.equal(
+        torch.cat([prior.draw(50, one := draws(), wanted[:50]), prior.draw(70, one, wanted[50:])]), drawn
+    )
+    own = fitted_mixture(seen[label["label"] == 1], 2, 0)
+    assert torch.allclose(prior.nats(held, torch.ones(300).long()), own.nats(held))
+    assert found.held_out == pytest.approx(float(prior.nats(held, torch.arange(300) % 3).mean()))
+    # A class that no code had draws from all Gaussians.
+    assert prior.draw(5, draws(), torch.full((5,), 7)).isfinite().all()
+    keep(tmp_path, "0" * 16, prior, {})
+    again = fitted_prior(tmp_path, "0" * 16, tiny.denoiser())
+    assert isinstance(again, Mixture)
+    assert again.classes is not None
+    assert torch.equal(again.classes, prior.classes)
+
+
 def test_held_out_codes_choose_the_number_of_gaussians() -> None:
     notes = list[str]()
-    codes = Codes(moons(60, 1), moons(600, 2), {})
+    codes = Codes(moons(60, 1), moons(600, 2), {}, {})
     found = fitting._mixtures(codes, [1, 3, 20, 100], 0, notes)
     assert list(found) == ["1 Gaussian", "3 Gaussians", "20 Gaussians"]
     assert notes == ["There are 60 codes, so mixtures of more Gaussians were left out."]
@@ -161,7 +190,7 @@ def test_held_out_codes_choose_the_number_of_gaussians() -> None:
 
 
 def test_a_second_stage_learns_a_ring_that_no_gaussian_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = Codes(ring(1000, 1), ring(300, 3), {})
+    codes = Codes(ring(1000, 1), ring(300, 3), {}, {})
     torch.manual_seed(9)
     expected = torch.rand(3)
     torch.manual_seed(9)

@@ -159,7 +159,7 @@ def test_the_discriminator_is_told_the_class_and_nothing_else_needs_it() -> None
             {"prior": "mixture", "condition": "label", "components": 12},
             "one component for each of the 10 classes, got 12; set model.components=10.",
         ),
-        ({"adversarial": -1}, "adversarial must be at least 0, got -1."),
+        ({"adversarial": -1}, "adversarial must be above 0, got -1."),
     ],
 )
 def test_settings_that_cannot_be_played_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -305,12 +305,12 @@ def test_units_are_active_if_their_mean_varies_over_items() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"importance": 10, "beta": 4}, "importance=10 weights whole codes, so beta has no effect, got 4; set model.b"),
-        ({"importance": 2, "correlation": 6}, "so correlation has no effect, got 6; set model.correlation=1."),
-        ({"importance": 2, "free_bits": 0.1}, "so free_bits has no effect, got 0.1; set model.free_bits=0."),
-        ({"importance": 2, "capacity": 25}, "so capacity has no effect, got 25; set model.capacity=null."),
-        ({"capacity": 25, "beta": 4}, "capacity sets the KL itself, so beta has no effect, got 4; set model.beta=1."),
-        ({"capacity": 25, "kl_warmup": 9}, "so kl_warmup has no effect, got 9; set model.kl_warmup=0."),
+        ({"importance": 10, "beta": 4}, "importance=10 does not work together with beta=4; set model.b"),
+        ({"importance": 2, "correlation": 6}, "does not work together with correlation=6; set model.correlation=1."),
+        ({"importance": 2, "free_bits": 0.1}, "does not work together with free_bits=0.1; set model.free_bits=0."),
+        ({"importance": 2, "capacity": 25}, "does not work together with capacity=25; set model.capacity=null."),
+        ({"capacity": 25, "beta": 4}, "capacity=25 does not work together with beta=4; set model.beta=1."),
+        ({"capacity": 25, "kl_warmup": 9}, "does not work together with kl_warmup=9; set model.kl_warmup=0."),
         ({"importance": 0}, "importance must be at least 1, got 0."),
         ({"capacity": -1}, "capacity must be at least 0, got -1."),
         ({"free_bits": -1}, "free_bits must be at least 0, got -1."),

@@ -206,11 +206,11 @@ def test_a_run_that_is_resumed_across_the_phases_ends_exactly_alike(tmp_path: Pa
     assert_resumed_exactly(tmp_path, *FAST, "model.code_steps=3", *STEADY, *seldom)
 
 
-def test_a_player_that_does_not_move_in_a_training_is_named(tmp_path: Path) -> None:
-    sentence = "Player 'prior' does not move in these 2 steps; it begins after step 9."
+def test_a_player_that_a_run_does_not_train_is_named(tmp_path: Path) -> None:
+    sentence = "The prior is not trained in the 2 steps of this run. Its training begins after step 9."
     done = genlab(tmp_path, "train", *FAST, "model.code_steps=9", "run=one")
     assert done.stdout.count(sentence) == 1
-    assert "does not move" not in genlab(tmp_path, "train", *FAST, "run=two").stdout
+    assert "is not trained" not in genlab(tmp_path, "train", *FAST, "run=two").stdout
 
 
 # The likelihood and the prior.

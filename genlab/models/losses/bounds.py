@@ -27,14 +27,14 @@ class CodeCost:
         if self.capacity is None:
             return
         at_least(0, capacity=self.capacity)
-        self.refuse("capacity sets the KL itself", beta=1.0, correlation=1.0, free_bits=0.0, kl_warmup=0)
+        self.refuse(f"capacity={self.capacity:g}", beta=1.0, correlation=1.0, free_bits=0.0, kl_warmup=0)
 
-    def refuse(self, because: str, **neutral: float | None) -> None:
+    def refuse(self, setting: str, **neutral: float | None) -> None:
         """Raise a ConfigError unless these settings have the given values, with which they change nothing."""
         for name, value in neutral.items():
             if (given := getattr(self, name)) != value:
                 wanted = "null" if value is None else f"{value:g}"
-                raise ConfigError(f"{because}, so {name} has no effect, got {given:g}; set model.{name}={wanted}.")
+                raise ConfigError(f"{setting} does not work together with {name}={given:g}; set model.{name}={wanted}.")
 
     def warmth(self, step: Tensor | None) -> Tensor | float:
         """Return the weight of the KL term at a step of the warm-up; 1 without a step."""
