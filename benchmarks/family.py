@@ -53,7 +53,7 @@ COSINE = ("model.optimizers.model.schedule=cosine", "model.optimizers.model.warm
 BOUNDED = (*FULL, "trainer.epochs=8", "model.optimizers.model.lr=3e-3", *COSINE)
 CVAE = ("model=cvae", "model/network=conv", "trainer.epochs=10", "model.optimizers.model.lr=2e-3")
 CVAE_COSINE = ("model.optimizers.model.schedule=cosine", "model.optimizers.model.warmup=200")
-SHAPES = ("model/network=mlp-deep", "model.latent_dim=10", "data=shapes", "data.size=64", "trainer.epochs=60")
+SHAPES = ("model/network=mlp-deep", "model.latent_dim=10", "data=shapes", "data.size=32", "trainer.epochs=20")
 FACTORS = ("factors", "reconstruct")
 
 RECIPES: dict[str, Recipe] = {
@@ -73,7 +73,7 @@ RECIPES: dict[str, Recipe] = {
         only=("reconstruct", "score", "sample", "classes", "code"),
     ),
     "cvae-digits": Recipe(["model=cvae", "data=digits", "trainer.epochs=100"], only=("score", "classes")),
-    "vq-vae": Recipe(["model=vq-vae", "trainer.epochs=6", *FULL]),
+    "vq-vae": Recipe(["model=vq-vae", "trainer.epochs=14", *FULL]),
     "vae": Recipe(["model=vae", *BOUNDED], only=("score", "sample"), importance=1000),
     "iwae": Recipe(["model=iwae", *BOUNDED], only=("score", "sample"), importance=1000),
     "beta-vae-shapes": Recipe(["model=beta-vae", *SHAPES], seeds=(0, 1, 2), only=FACTORS),

@@ -18,6 +18,7 @@ from genlab.kinds import Classes, Image, Kind
 from genlab.models import MODELS
 from genlab.networks import NETWORKS
 from genlab.registry import ConfigError, schema
+from genlab.runs import codes as codes  # makes codes a data source
 from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
 
 FACTS = ("self", "x", "y", "label", "network", "features", "dataset", "device", "console")

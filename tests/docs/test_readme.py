@@ -13,7 +13,7 @@ from tests.fixtures.program import genlab
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/models").glob("*.md"))]
 SHORT = ["trainer=smoke", "trainer.epochs=null", "trainer.steps=2"]
 
 

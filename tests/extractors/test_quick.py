@@ -114,7 +114,7 @@ def test_a_best_metric_that_is_not_measured_is_refused(tmp_path: Path) -> None:
     assert_refused(done, "got 'FD-classifier'. trainer.evaluate=quick measures others.")
     # Images of 8 x 8 have no SSIM, and a single image has no distance.
     done = genlab(tmp_path, "train", "model=ae", *TINY, QUICK, "model.best=SSIM")
-    assert_refused(done, "(loss, PSNR), got 'SSIM'.")
+    assert_refused(done, "(loss, active_share, PSNR), got 'SSIM'.")
     done = genlab(tmp_path, "train", "model=vae", *TINY, QUICK, "data.validation=1", "model.best=FD-classifier")
     assert_refused(done, "got 'FD-classifier'.")
     done = genlab(tmp_path, "train", "model=vae", *TINY, QUICK, "model.best=FD-clasifier")

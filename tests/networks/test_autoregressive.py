@@ -97,5 +97,5 @@ def test_a_low_temperature_takes_the_likeliest_symbol_and_extreme_numbers_take_s
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
-    with pytest.raises(ConfigError, match="3 heads needs a width that they divide, got 100"):
+    with pytest.raises(ConfigError, match="multiple of its 3 heads .*, got 100; use 99"):
         built(width=100)
