@@ -41,7 +41,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Situation:
-    """What is known about items whose codes are changed: their other attributes and the ways that they take."""
+    """Facts about items whose codes are changed: their other attributes and the ways that they take."""
 
     others: Tensor
     """N x M, without their means over the training items."""

@@ -5,12 +5,12 @@ from torch import Tensor
 
 from genlab import randomness
 from genlab.contract import Batch, Model, Player, Result, Turn, home
-from genlab.kinds import Classes, Image, MissingColumnError, Points
+from genlab.kinds import Classes, Image, Points
 from genlab.models.differentiable_augmentation import Change, changed
 from genlab.models.losses.adversarial import LOSSES, LossName
 from genlab.models.losses.gradient_penalty import gradient_penalty, squared_gradient
 from genlab.networks import Network
-from genlab.networks.condition import drawn, with_class
+from genlab.networks.condition import drawn, told, with_class
 from genlab.networks.discriminator import Condition, Discriminator, DiscriminatorNormalization
 from genlab.networks.network import at_least
 from genlab.registry import ConfigError
@@ -50,9 +50,7 @@ class GAN(Model):
         _check_smoothing(label_smoothing, loss)
         if augment and not isinstance(x, Image):
             raise ConfigError(f"augment changes images, got {x.plural}; set model.augment=[].")
-        if condition != "none" and label is None:
-            raise MissingColumnError("label", "Or set model.condition=none.")
-        self.told = {"label": label} if condition != "none" and label is not None else {}
+        self.told = told(condition, label)
         self.classes = sum(len(kind) for kind in self.told.values())
         # Generator and discriminator see images in [-1, 1]; points have no range.
         self.bounded = isinstance(x, Image)

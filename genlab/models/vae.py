@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from genlab.contract import Batch, Model, Result, home
-from genlab.kinds import Classes, Image, MissingColumnError, Points
+from genlab.kinds import Classes, Image, Points
 from genlab.models.losses.bounds import CodeCost, active_share, kl_by_unit, log_mean, log_normal, total_correlation
 from genlab.models.losses.likelihood import LikelihoodName, build_likelihood
 from genlab.networks import Network
-from genlab.networks.condition import Plane, drawn, with_class
+from genlab.networks.condition import Plane, drawn, told, with_class
 from genlab.networks.network import at_least
 from genlab.registry import ConfigError
 
@@ -51,8 +51,6 @@ class VAE(Model):
             raise ConfigError(
                 "A bernoulli likelihood takes pixels in [0, 1], got points; set model.likelihood=gaussian."
             )
-        if condition == "label" and label is None:
-            raise MissingColumnError("label", "Or set model.condition=none.")
         self.cost = CodeCost(
             beta=beta,
             correlation=correlation,
@@ -64,7 +62,7 @@ class VAE(Model):
         )
         if importance > 1:
             self.cost.refuse(f"importance={importance}", beta=1.0, correlation=1.0, free_bits=0.0, capacity=None)
-        self.told = {"label": label} if condition == "label" and label is not None else {}
+        self.told = told(condition, label)
         self.classes = sum(len(kind) for kind in self.told.values())
         self.latent_dim, self.beta, self.importance = latent_dim, beta, importance
         self.plane = Plane(self.classes, x) if self.told else None
@@ -193,10 +191,10 @@ class VAE(Model):
         assert self.told, "Only a conditional model has classes."
         found = []
         for number in range(self.classes):
-            told = batch | {"label": torch.full((len(batch["x"]),), number, device=batch["x"].device)}
-            mean, log_variance = self.posterior(told)
+            given = batch | {"label": torch.full((len(batch["x"]),), number, device=batch["x"].device)}
+            mean, log_variance = self.posterior(given)
             codes = sample_gaussian(mean, log_variance) if draw else mean
-            found.append(-self._error(codes, told) - kl_by_unit(mean, log_variance).sum(1))
+            found.append(-self._error(codes, given) - kl_by_unit(mean, log_variance).sum(1))
         return torch.stack(found, 1) - math.log(self.classes)
 
     def _known(self, batch: Batch) -> Batch:

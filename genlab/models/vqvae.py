@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genlab.contract import Batch, Model, Player, Result, Turn, home
-from genlab.kinds import Classes, Image, MissingColumnError
+from genlab.kinds import Classes, Image
 from genlab.models.losses.likelihood import LikelihoodName, build_likelihood
 from genlab.networks.autoregressive import Autoregressive
-from genlab.networks.condition import drawn
+from genlab.networks.condition import drawn, told
 from genlab.networks.grid import Grid
 from genlab.networks.network import at_least
 from genlab.registry import ConfigError
@@ -117,9 +117,7 @@ class VQVAE(Model):
         at_least(1, code_dim=code_dim, prior_width=prior_width, prior_layers=prior_layers)
         at_least(0, commitment=commitment, decay=decay, restart=restart, code_steps=code_steps or 0)
         _below_one(decay=decay, restart=restart)
-        if condition == "label" and label is None:
-            raise MissingColumnError("label", "Or set model.condition=none.")
-        self.told = {"label": label} if condition == "label" and label is not None else {}
+        self.told = told(condition, label)
         self.classes = sum(len(kind) for kind in self.told.values())
         self.code_holds_class = bool(self.told)
         """True if decoder and encoder need no class: only the prior is told it."""

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from genlab import randomness
 from genlab.contract import Batch
-from genlab.kinds import Classes, Image, Points
+from genlab.kinds import Classes, Image, MissingColumnError, Points
 from genlab.registry import ConfigError
 
 
@@ -29,6 +29,15 @@ class Plane(nn.Embedding):
     def beside(self, items: Tensor, label: Tensor) -> Tensor:
         """Return the items, each with what its class adds."""
         return torch.cat([items, self(label).view(-1, *self.shape)], dim=1)
+
+
+def told(condition: str, label: Classes | None) -> dict[str, Classes]:
+    """Return the columns that a model is told; raise a MissingColumnError if the data lacks them."""
+    if condition == "none":
+        return {}
+    if label is None:
+        raise MissingColumnError("label", "Or set model.condition=none.")
+    return {"label": label}
 
 
 def with_class(codes: Tensor, label: Tensor, classes: int) -> Tensor:
