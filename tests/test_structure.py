@@ -11,7 +11,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Each part may import from the parts above it in this list and from those on its own line; __init__ is lazy.
 ORDER = [
-    {"registry", "charts"},
+    {"registry", "charts", "pages"},
     {"randomness"},
     {"kinds"},
     {"contract"},
@@ -25,6 +25,8 @@ ORDER = [
     {"runs"},
     {"evaluation"},
     {"comparison", "lab"},
+    {"export", "report"},
+    {"explore"},
     {"cli"},
     {"__init__", "__main__"},
 ]
@@ -37,6 +39,11 @@ LIBRARIES = {
     "tensorboard": {"training/journal.py"},
     "matplotlib": {"charts.py"},
     "torchvision": {"data/files/vision.py"},
+    "starlette": {"explore"},
+    "uvicorn": {"explore"},
+    "onnxruntime": {"export"},
+    "huggingface_hub": {"export"},
+    **dict.fromkeys(("wandb", "mlflow", "trackio"), {"lab/track.py"}),
 }
 
 
