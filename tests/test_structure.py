@@ -25,7 +25,7 @@ ORDER = [
     {"runs"},
     {"evaluation"},
     {"comparison", "lab"},
-    {"export", "report"},
+    {"report"},
     {"explore"},
     {"cli"},
     {"__init__", "__main__"},
@@ -41,8 +41,9 @@ LIBRARIES = {
     "torchvision": {"data/files/vision.py"},
     "starlette": {"explore"},
     "uvicorn": {"explore"},
-    "onnxruntime": {"export"},
-    "huggingface_hub": {"export"},
+    "onnx": {"lab/export/onnx.py"},
+    "onnxruntime": {"lab/export/onnx.py"},
+    "huggingface_hub": {"lab/export/hub.py"},
     **dict.fromkeys(("wandb", "mlflow", "trackio"), {"lab/track.py"}),
 }
 
