@@ -76,13 +76,19 @@ def run_settings(run: Run) -> RunSettings:
 
 
 def undrawn(comparison: Comparison, most: int = 12) -> list[str]:
-    """Return a sentence that names the metrics without a panel, if there are any."""
-    drawn = chart.panelled(comparison)
-    rest = [name for name in comparison.metrics if name not in drawn]
-    if not rest:
-        return []
-    named = ", ".join(rest[:most]) + (f" and {len(rest) - most} more" if len(rest) > most else "")
-    return [f"{CHART} leaves out metrics of a single run and those without room; {TABLE} has them: {named}."]
+    """Return sentences that name the metrics without a panel, one for each reason."""
+    drawn, reasons = chart.panelled(comparison), chart.without_panel(comparison)
+    named = {name for names in reasons.values() for name in names}
+    reasons["have no room"] = [name for name in comparison.metrics if name not in drawn and name not in named]
+    return [
+        f"{CHART} has no panels for metrics that {reason}: {_listed(names, most)}."
+        for reason, names in reasons.items()
+        if names
+    ]
+
+
+def _listed(names: Sequence[str], most: int) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _print_tables(comparison: Comparison) -> None:

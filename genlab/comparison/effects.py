@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genlab.charts import BEST, LETTER, PANEL, POINT, dress, panels, scale, spans
 from genlab.comparison.comparison import Comparison
@@ -43,6 +43,30 @@ def effects(comparison: Comparison) -> Chart | None:
             else:
                 panel.remove()
     return chart
+
+
+class Effect(NamedTuple):
+    """A metric of all runs by the value of a setting."""
+
+    settings: list[str]
+    """The setting, and those that change together with it."""
+    metric: str
+    points: dict[str, list[float]]
+    """The metric of each run by the value of the setting as text, in the order of the values."""
+    numbers: dict[str, float]
+    """The values of the setting as numbers; empty if some are not numbers."""
+
+
+def found(comparison: Comparison) -> list[Effect]:
+    """Return the effect of each setting on each main metric."""
+    main, listed = _main(comparison), list[Effect]()
+    for group in comparison.groups:
+        numbers = _as_numbers(comparison, group[0])
+        for name in _moved(comparison, group[0], main):
+            points = _points(comparison, group[0], name)
+            order = sorted(points, key=lambda value: numbers[value]) if numbers else list(points)
+            listed.append(Effect(group, name, {value: points[value] for value in order}, numbers))
+    return listed
 
 
 def _title(group: Sequence[str], most: int = 3) -> str:

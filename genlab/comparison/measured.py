@@ -184,7 +184,7 @@ def _note_age(facts: Mapping[str, Any], found: Measured) -> None:
     """Add a note if the evaluated checkpoint is no longer the last, or no longer the best."""
     best = facts.get("best") or {}
     now = facts.get("step") if found.checkpoint == "last" else best.get("step")
-    if found.step is not None and now is not None and found.step != now:
+    if found.step is not None and isinstance(now, int) and found.step != now:
         found.notes.append(
             f"Evaluated at step {found.step:,}, but the {found.checkpoint} checkpoint is now of step {now:,}: {RUNS}."
         )

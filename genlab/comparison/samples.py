@@ -12,7 +12,7 @@ from genlab.comparison.files import as_writer
 from genlab.contract import Batch, Samples, conditions
 from genlab.kinds import Exhibit, Kind, Points
 from genlab.kinds import Row as Captioned
-from genlab.kinds.points import density
+from genlab.kinds.plot import density
 from genlab.randomness import generator
 from genlab.registry import ConfigError
 from genlab.runs.open import Opened

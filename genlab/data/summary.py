@@ -13,7 +13,7 @@ from torch import Tensor
 from genlab.data.dataset import Column, Dataset
 from genlab.data.held_out import spread
 from genlab.kinds import Classes, Image, Points, Row
-from genlab.kinds.points import density
+from genlab.kinds.plot import density
 
 _CHUNK = 1024
 _COLUMNS, _ROWS, _CELL, _GAP = 8, 8, 96, 8

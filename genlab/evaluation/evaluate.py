@@ -12,6 +12,7 @@ from genlab import build, extractors
 from genlab.config.trust import Trust
 from genlab.data.dataset import Dataset
 from genlab.evaluation.bench import SPLIT, Bench, EvaluationSettings
+from genlab.evaluation.main_metrics import main_metrics
 from genlab.evaluation.measure import Subject, check, record_of
 from genlab.evaluation.record import FILE, Record, keep, with_earlier
 from genlab.extractors.classifier import trained_classifier
@@ -21,6 +22,7 @@ from genlab.runs.open import Opened
 from genlab.runs.run import Run
 from genlab.training.console import Console
 from genlab.training.engine import keep_freed_memory
+from genlab.training.journal import show_evaluation
 
 Tell = Callable[[Record], None]
 
@@ -50,6 +52,7 @@ def evaluate(
             record = with_earlier(run, evaluator.evaluate(run))
             tell(record)
             keep(run, record)
+            _show_on_board(run, record)
             console.say(f"The metrics and their protocol are in {run.path / FILE}")
         except ConfigError as error:
             failed[run] = str(error)
@@ -106,6 +109,13 @@ class _Evaluator:
             train_classifier=lambda: trained_classifier(**facts),
             create_perceptual=lambda: extractors.create(None, needs="maps", data=name, **facts),
         )
+
+
+def _show_on_board(run: Run, record: Record) -> None:
+    """Show the main metrics in TensorBoard; not while the run is trained, because its file is still written then."""
+    if not run.locked:
+        last, main = record["last"], main_metrics(record)
+        show_evaluation(run.path, last["step"], {name: last["metrics"][name]["mean"] for name in main})
 
 
 def _described(last: Subject, best: Subject | None) -> str:

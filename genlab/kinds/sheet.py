@@ -10,12 +10,15 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
     from genlab.kinds.kind import Row
 
 _GAP, _LINE, _SIZE = 2, 15, 12
 _SMALLEST = 56
 """Smaller images are upscaled by a whole number until their longer side is about this many pixels."""
+_LONGEST = 300
+"""The length in pixels that a caption may have above any row; above wide rows it may be longer."""
 _INK = (30, 30, 30)
 
 
@@ -23,8 +26,10 @@ def sheet(rows: Sequence[Row]) -> Picture:
     """Draw rows of images in [0, 1], N x C x H x W each, on a white ground."""
     from PIL import Image, ImageDraw, ImageFont
 
-    font = ImageFont.load_default(_SIZE)
-    strips = [(row.caption, _strip(row.items)) for row in rows]
+    font, pictures = ImageFont.load_default(_SIZE), [_strip(row.items) for row in rows]
+    room = max(_LONGEST, *(picture.width for picture in pictures)) - 2 * _GAP
+    captions = [fitting(row.caption, room, font) for row in rows]
+    strips = list(zip(captions, pictures, strict=True))
     widths = [max(strip.width, int(font.getlength(caption)) + 2 * _GAP) for caption, strip in strips]
     height = sum(strip.height + (_LINE if caption else 0) for caption, strip in strips) + _GAP
     grey = all(strip.mode == "L" for _, strip in strips)
@@ -39,16 +44,14 @@ def sheet(rows: Sequence[Row]) -> Picture:
     return whole
 
 
-def beside(pictures: Sequence[Picture]) -> Picture:
-    """Put pictures of one height side by side."""
-    from PIL import Image
-
-    size = (sum(picture.width for picture in pictures), pictures[0].height)
-    whole, left = Image.new(pictures[0].mode, size), 0
-    for picture in pictures:
-        whole.paste(picture, (left, 0))
-        left += picture.width
-    return whole
+def fitting(text: str, room: float, font: FreeTypeFont | ImageFont) -> str:
+    """Return a text as one line, cut if it is longer than the room in pixels."""
+    line = " ".join(text.split())
+    if font.getlength(line) <= room:
+        return line
+    while line and font.getlength(f"{line}...") > room:
+        line = line[:-1]
+    return f"{line}..."
 
 
 def _strip(images: Tensor) -> Picture:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from genlab.config.schema import Config, flatten
+from genlab.config.schema import Config, flatten, shown
 from genlab.runs.run import Run
 from genlab.training.trainer import Trainer
 from genlab.training.validation import SHARE
@@ -35,13 +35,16 @@ def description(run: Run, config: Config, trainer: Trainer) -> list[str]:
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Return the settings by which TensorBoard's HParams tab compares runs.
 
-    The tab shows five names at first, so settings that cannot differ in a useful way are left out.
+    The tab shows five names at first: settings that differ between the runs, then others in alphabetical order. So
+    settings that cannot differ in a useful way are left out.
     """
     compared = {}
     for key, value in flatten(config.plain).items():
         section, _, name = key.rpartition(".")
         if name == "name":
             compared[section] = value
-        elif value is not None and name not in ("class", "best", "device", "run", "plugins"):
-            compared[key] = value if isinstance(value, bool | int | float | str) else str(value)
+        elif name not in ("class", "best", "device", "run", "plugins"):
+            # Others as text: TensorBoard would show true as 1, and would not compare a value with a missing one.
+            plain = isinstance(value, int | float) and not isinstance(value, bool)
+            compared[key] = value if plain else shown(value)
     return compared

@@ -17,12 +17,15 @@ from PIL import Image
 from torch import Tensor
 
 from genlab.kinds import Exhibit, Sound
+from genlab.training.animation import animation
 from genlab.training.checkpoint import write_atomically
 
 Line = dict[str, Any]
 
 FOLDERS = {"images": ".png", "texts": ".txt", "sounds": ".wav"}
 """The folder of each form of exhibit, and the ending of its files."""
+_EVALUATION = ".evaluation"
+"""The ending of TensorBoard's file with the metrics of an evaluation."""
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, wave.Error, Image.DecompressionBombError)
 
 
@@ -36,6 +39,8 @@ class Journal:
         write_atomically(self.path, "".join(map(_encode, lines)).encode())
         for _, path in list(self._exhibits(after=step)):
             path.unlink()
+        # It may show steps that are cut back.
+        self._animated.unlink(missing_ok=True)
         self._recent: dict[str, deque[Line]] = {}
         self.board = Board(folder / "tensorboard", texts, settings)
         for line in lines:
@@ -71,6 +76,13 @@ class Journal:
                 write_wav(file, exhibit.sound)
             self.board.sound(path, step)
 
+    def animate(self) -> None:
+        """Write an animation of the samples so far, if there are several pictures of them."""
+        pictures = [(step, path) for step, path in self._exhibits() if path.name.startswith("samples-")]
+        encoded = animation([(step, path) for step, path in pictures if path.suffix == ".png"])
+        if encoded:
+            write_atomically(self._animated, encoded)
+
     def sync(self) -> None:
         """Flush all lines to the disk, so that a checkpoint can follow."""
         with open(self.path, "a", encoding="utf-8") as file:
@@ -79,6 +91,10 @@ class Journal:
     def close(self) -> None:
         """Close TensorBoard's file; no line can follow."""
         self.board.close()
+
+    @property
+    def _animated(self) -> Path:
+        return self.folder / "images" / "samples.gif"
 
     def _path(self, folder: str, name: str, step: int) -> Path:
         (self.folder / folder).mkdir(exist_ok=True)
@@ -127,8 +143,9 @@ class Board:
         self.writer = SummaryWriter(str(folder), flush_secs=10)
         for name, text in texts.items():
             self.writer.add_text(name, text)
-        start, session, self.end = hparams(dict(settings), {"validation/loss": None, "test/loss": None})
-        self.writer.file_writer.add_summary(start)
+        # The first of the three summaries fixes the columns of the HParams tab, for all runs in the way of one of them.
+        # Without it TensorBoard looks at all runs, and shows first the settings that differ between them.
+        _, session, self.end = hparams(dict(settings), {})
         self.writer.file_writer.add_summary(session)
 
     def scalars(self, line: Line) -> None:
@@ -168,6 +185,22 @@ class Board:
         """Tell the HParams tab that the run has ended, and close the file."""
         self.writer.file_writer.add_summary(self.end)
         self.writer.close()
+
+
+def show_evaluation(folder: Path, step: int, metrics: Mapping[str, float]) -> None:
+    """Show metrics of an evaluation in TensorBoard, in place of those of an earlier one.
+
+    `folder` is that of a run which no process trains: TensorBoard stops reading a file when it finds a newer one. The
+    tab HParams shows the columns in the order of their names, so `evaluation/...` come first.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    board = folder / "tensorboard"
+    for old in board.glob(f"events.out.tfevents.*{_EVALUATION}") if not board.is_symlink() else ():
+        old.unlink()
+    with SummaryWriter(str(board), filename_suffix=_EVALUATION) as writer:
+        for name, value in metrics.items():
+            writer.add_scalar(f"evaluation/{name}", value, step)
 
 
 def write_projector(

@@ -1,5 +1,7 @@
 """Previews of a model: exhibits that follow from its abilities and the kind of its data."""
 
+from collections.abc import Sequence
+
 import torch
 
 from genlab.contract import (
@@ -14,7 +16,7 @@ from genlab.contract import (
     conditions,
     home,
 )
-from genlab.kinds import Exhibit, Kinds, Points, Row
+from genlab.kinds import Classes, Exhibit, Kinds, Points, Row
 from genlab.kinds.resampling import enlarged
 from genlab.randomness import reseed
 from genlab.training.interpolation import evenly, linear
@@ -31,7 +33,9 @@ def preview_count(kinds: Kinds) -> int:
 
 def previews(model: Model, kinds: Kinds, batch: Batch, seed: int = 0) -> dict[str, Exhibit]:
     """Return an exhibit for each ability of a model, of these items and of noise that the seed fixes."""
-    rows = _clouds(model, batch, seed) if isinstance(kinds["x"], Points) else _items(model, batch, seed)
+    classes = kinds.get("label")
+    names = [classes.names[number] for number in batch["label"].tolist()] if isinstance(classes, Classes) else []
+    rows = _clouds(model, batch, seed) if isinstance(kinds["x"], Points) else _items(model, batch, names, seed)
     return {name: kinds["x"].exhibit(found) for name, found in rows.items()}
 
 
@@ -46,14 +50,15 @@ def _clouds(model: Model, batch: Batch, seed: int) -> dict[str, list[Row]]:
     return rows
 
 
-def _items(model: Model, batch: Batch, seed: int) -> dict[str, list[Row]]:
+def _items(model: Model, batch: Batch, names: Sequence[str], seed: int) -> dict[str, list[Row]]:
+    """Return rows of items; `names` are their classes, if the data has any."""
     rows = {}
     if isinstance(model, Reconstructs):
         rows["reconstructions"] = _reconstructions(model, batch, seed)
     if isinstance(model, Samples):
         rows["samples"] = _samples(model, seed)
     if isinstance(model, Encodes) and isinstance(model, Decodes) and len(batch["x"]) > 1:
-        rows["interpolations"] = _interpolations(model, batch)
+        rows["interpolations"] = _interpolations(model, batch, names)
     if isinstance(model, Upscales) and isinstance(model, Restores):
         rows["enlargements"] = _enlargements(model, batch, seed)
     return rows
@@ -82,10 +87,11 @@ def _samples(model: Model, seed: int) -> list[Row]:
             rows.append(Row(name, model.sample(_COLUMNS, condition)))
         return rows
     _reseed(model, seed)
-    return [Row("", items) for items in model.sample(_ROWS * _COLUMNS).chunk(_ROWS)]
+    parts = model.sample(_ROWS * _COLUMNS).chunk(_ROWS)
+    return [Row("" if number else f"samples, seed {seed}", items) for number, items in enumerate(parts)]
 
 
-def _interpolations(model: Model, batch: Batch) -> list[Row]:
+def _interpolations(model: Model, batch: Batch, names: Sequence[str]) -> list[Row]:
     """Return paths from the items of the first half to those of the second, through the codes between them."""
     assert isinstance(model, Encodes)
     assert isinstance(model, Decodes)
@@ -94,7 +100,9 @@ def _interpolations(model: Model, batch: Batch) -> list[Row]:
     codes = linear(start, end, evenly(_STEPS)).flatten(0, 1)
     # The path keeps the condition of its first item.
     condition = {name: batch[name][:count].repeat_interleave(_STEPS, 0) for name in conditions(model)}
-    return [Row("", items) for items in model.decode(codes, condition or None).chunk(count)]
+    paths = model.decode(codes, condition or None).chunk(count)
+    ends = [f"item {place + 1}" + (f" ({names[place]})" if names else "") for place in range(2 * count)]
+    return [Row(f"{ends[place]} to {ends[count + place]}", items) for place, items in enumerate(paths)]
 
 
 def _enlargements(model: Model, batch: Batch, seed: int) -> list[Row]:

@@ -164,6 +164,7 @@ class Trainer:
                 self._run(session, interruption)
                 if position.step == self.total:
                     test = self._measure(session, "test")
+            journal.animate()
         finally:
             journal.close()
         seconds = time.perf_counter() - began

@@ -8,15 +8,21 @@ import numpy as np
 
 from genlab.comparison import chart, effects
 from genlab.comparison.compare import undrawn
+from genlab.comparison.comparison import Comparison
 from tests.fixtures.comparisons import MEASURED, comparison, together, without_effect
-from tests.fixtures.runs_made_up import evaluate, make_run
+from tests.fixtures.runs_made_up import Metrics, evaluate, make_run
+
+
+def titles(found: Comparison) -> list[str]:
+    drawn = chart.metrics(found)
+    return [panel.get_title().split("\n")[0] for panel in drawn.axes] if drawn else []
 
 
 def test_every_metric_has_a_panel_with_a_point_for_every_run(sweep: Path) -> None:
     found = comparison(sweep)
     drawn = chart.metrics(found)
     assert drawn
-    assert [panel.get_title().split("\n")[0] for panel in drawn.axes] == found.metrics
+    assert titles(found) == ["FD-classifier", "negative_elbo", "PSNR"]
     for panel in drawn.axes:
         assert len(panel.containers) == 8
     assert [label.get_text() for label in drawn.axes[0].get_yticklabels()] == [row.label for row in found.rows]
@@ -35,9 +41,10 @@ def test_a_picture_of_many_runs_holds_the_most_common_metrics_and_the_rest_is_na
     # Labels of two lines, in the size that few runs get, would be twice as tall.
     assert height < 3500
     assert [panel.get_title().split("\n")[0] for panel in drawn.axes] == [f"PSNR-{name:02}" for name in range(13, 37)]
-    (sentence,) = undrawn(found)
-    assert sentence.startswith("metrics.png leaves out ")
-    assert sentence.endswith("PSNR-10, PSNR-11 and 6 more.")
+    alone, sentence = undrawn(found)
+    assert alone == "metrics.png has no panels for metrics that only one run has: PSNR-00."
+    assert sentence.startswith("metrics.png has no panels for metrics that have no room: ")
+    assert sentence.endswith("PSNR-11, PSNR-12 and 5 more.")
 
 
 def test_a_metric_of_a_single_run_is_drawn_only_if_no_other_run_is_compared(pair: list[Path]) -> None:
@@ -45,8 +52,45 @@ def test_a_metric_of_a_single_run_is_drawn_only_if_no_other_run_is_compared(pair
     assert "SSIM" in chart.panelled(comparison(pair[0]))
     found = comparison(*pair)
     assert chart.panelled(found) == [name for name in found.metrics if name != "SSIM"]
-    (sentence,) = undrawn(found)
-    assert sentence.endswith(": SSIM.")
+    assert undrawn(found) == ["metrics.png has no panels for metrics that only one run has: SSIM."]
+
+
+def test_the_most_telling_metrics_come_first(tmp_path: Path) -> None:
+    names = ["SSIM", "probe_accuracy", "PSNR", "PSNR-noise-0.1", "kl", "KID-classifier", "negative_elbo", "FD-lite0"]
+    for number in (1, 2):
+        evaluate(make_run(tmp_path / f"{number}", f"seed={number}"), dict.fromkeys(names, (number, None, None)))
+    first = ["FD-lite0", "KID-classifier", "negative_elbo", "PSNR", "probe_accuracy"]
+    assert titles(comparison(tmp_path)) == [*first, "SSIM", "PSNR-noise-0.1", "kl", "validation/loss", "test/loss"]
+
+
+def test_losses_of_different_objectives_are_not_side_by_side(tmp_path: Path) -> None:
+    for model in ("vae", "ae"):
+        evaluate(make_run(tmp_path / model, f"model={model}"), {"PSNR": (20.0, None, None)})
+    found = comparison(tmp_path)
+    assert titles(found) == ["PSNR"]
+    assert "metrics.png has no panels for metrics that do not compare: validation/loss, test/loss." in undrawn(found)
+
+
+def test_baselines_that_are_equal_for_all_runs_are_lines(tmp_path: Path) -> None:
+    for number in (1, 2):
+        measured: Metrics = {
+            "probe_accuracy": (0.5 + 0.1 * number, None, None),
+            "probe_accuracy-pixels": (0.8, None, None),
+        }
+        # Equal for both, and of the model itself.
+        measured |= {"SSIM": (0.5, None, None), "FD-classifier": (100.0 + number, None, 2.0)}
+        evaluate(make_run(tmp_path / f"{number}", f"seed={number}"), measured)
+    found = comparison(tmp_path)
+    drawn = chart.metrics(found)
+    assert drawn
+    panels = {panel.get_title().split("\n")[0]: panel for panel in drawn.axes}
+    assert {"SSIM", "probe_accuracy"} < set(panels)
+    assert "probe_accuracy-pixels" not in panels
+    (words,) = panels["probe_accuracy"].texts
+    assert (words.get_text(), words.get_position()[0]) == ("pixels", 0.8)
+    # A line that far away would press the runs together.
+    assert panels["FD-classifier"].get_title().endswith("lower is better; real data: 2.000")
+    assert not panels["FD-classifier"].texts
 
 
 def test_labels_do_not_overlap_for_many_runs_with_long_names(tmp_path: Path) -> None:

@@ -136,6 +136,8 @@ def trained(place: Path) -> Path:
 
 
 def test_trained_runs_are_compared_and_no_file_is_overwritten(trained: Path) -> None:
+    for run in (trained / "outputs/sweep").iterdir():
+        evaluate(run, MEASURED)
     first = genlab(trained, "compare", "outputs/sweep", "--out", "mine")
     assert first.returncode == 0, first.stderr
     names = {"table.csv", "table.json", "metrics.png", "effects.png", "samples.png"}

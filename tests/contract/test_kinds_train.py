@@ -93,7 +93,8 @@ def test_token_sequences_train_and_their_previews_are_texts(tmp_path: Path) -> N
     data, reconstructions = text.rstrip("\n").split("\n\n")
     assert data.splitlines() == ["data:", *(WORDS[number % 4] for number in range(8))]
     assert reconstructions.splitlines() == ["reconstruction:", *data.splitlines()[1:]]
-    samples = (tmp_path / "texts" / "samples-0000000200.txt").read_text()
+    title, samples = (tmp_path / "texts" / "samples-0000000200.txt").read_text().split("\n", 1)
+    assert title == "samples, seed 0:"
     assert set(samples) <= set("abc\n")
     assert set(WORDS) & set(samples.split())
     assert not (tmp_path / "images").exists()

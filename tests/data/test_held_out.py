@@ -6,6 +6,7 @@ from torch import Tensor
 
 from genlab.data.dataset import Dataset
 from genlab.data.held_out import batches, chosen, spread
+from genlab.data.mosaic import Pictures, grid_of
 
 CPU = torch.device("cpu")
 
@@ -66,3 +67,12 @@ def test_batches_are_the_rows_as_they_are_in_the_order_asked_for() -> None:
     assert [len(batch["x"]) for batch in found] == [2, 1]
     assert torch.cat([batch["x"] for batch in found]).flatten().mul(255).round().tolist() == [7, 0, 3]
     assert torch.cat([batch["label"] for batch in found]).tolist() == [1, 0, 1]
+
+
+def test_spread_takes_crops_from_the_middle_of_all_pictures_in_turn() -> None:
+    grid = grid_of(torch.tensor([[3, 3], [1, 1], [1, 5]]))
+    splits = {"train": torch.arange(15), "validation": torch.arange(0), "test": torch.arange(0)}
+    columns = Dataset.of_images(torch.zeros(15, 1, 8, 8, dtype=torch.uint8), splits).columns
+    pictures = Pictures(columns, splits, grid=grid)
+    assert spread(pictures, "train", 3).tolist() == [4, 9, 12]
+    assert spread(pictures, "train", 5).tolist() == [2, 9, 11, 6, 13]

@@ -25,7 +25,7 @@ from genlab.kinds import (
     missing,
     to_facts,
 )
-from genlab.kinds.points import density
+from genlab.kinds.plot import density
 from genlab.kinds.spectrogram import mel_filters
 from genlab.registry import ConfigError
 
@@ -113,14 +113,46 @@ def test_small_images_are_enlarged_with_sharp_pixels_and_colours_stay() -> None:
     assert (pixels[9:16, 9:16] == 0).all()
 
 
-def test_points_are_drawn_as_densities_in_one_window() -> None:
+BLUE, ORANGE = (0x3B, 0x6E, 0xA5), (0xD1, 0x66, 0x1B)
+
+
+def count(picture: object, colour: tuple[int, int, int]) -> int:
+    return int((np.asarray(picture) == colour).all(2).sum())
+
+
+def test_points_are_drawn_as_densities_in_the_window_of_the_data_with_a_legend() -> None:
     first = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
     picture = Points(2).exhibit([Row("data", first), Row("generated", first + 100)]).picture
     assert picture
-    pixels = np.asarray(picture)
-    half = pixels.shape[1] // 2
-    assert (pixels[15:, :half] == 0).sum() == 2
-    assert (pixels[15:, half:] == 0).sum() == 0  # outside the window of the data
+    left, right = (picture.crop((half, 0, half + 250, picture.height)) for half in (0, 250))
+    # Two dots of four pixels, and the square of the legend.
+    assert (count(left, BLUE), count(left, ORANGE)) == (8 + 81, 0)
+    # The data is behind the generated points, which are outside of its window.
+    assert (count(right, BLUE), count(right, ORANGE)) == (8 + 81, 81)
+    pixels = np.asarray(left)
+    assert (pixels[-22:] < 128).any()  # names of the ticks below
+    assert (pixels[:, :40] < 128).any()  # and on the left
+
+
+def test_numbers_are_drawn_as_histograms_in_one_panel() -> None:
+    rows = [Row("data", torch.zeros(9, 1)), Row("generated", torch.full((9, 1), 0.5))]
+    picture = Points(1).exhibit(rows).picture
+    assert picture
+    assert picture.width < 2 * 250
+    assert count(picture, BLUE) > 81
+    assert count(picture, ORANGE) > 81
+
+
+@pytest.mark.parametrize("points", [torch.full((3, 2), math.nan), torch.zeros(1, 1), torch.zeros(0, 2)])
+def test_points_without_an_extent_are_drawn(points: Tensor) -> None:
+    assert Points(points.shape[1]).exhibit([Row("", points)]).picture
+
+
+def test_a_long_caption_is_cut_and_stays_on_its_line() -> None:
+    picture = Image(1, 28, 28).exhibit([Row("a\nvery " * 100, torch.zeros(1, 1, 28, 28))]).picture
+    assert picture
+    assert picture.width <= 300
+    assert picture.height == 15 + 58 + 2
 
 
 def test_a_density_is_dark_where_the_points_are() -> None:

@@ -226,7 +226,7 @@ def test_points_are_drawn_beside_the_data(trained: Path, tmp_path: Path) -> None
     assert "Features: coordinates." in done.stdout
     with Image.open(tmp_path / "interpolation.png") as picture:
         # One panel for the data and one for each of three paths.
-        assert picture.width == 4 * 196
+        assert picture.width == 4 * 250
 
 
 def test_mistakes_are_answered_by_sentences(trained: Path, vae: genlab.Run) -> None:

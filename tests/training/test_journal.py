@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams.api_pb2 import GetExperimentRequest
+from tensorboard.plugins.hparams.backend_context import Context
+from tensorboard.plugins.hparams.get_experiment import Handler
 
 from genlab.kinds import Exhibit, Sound
-from genlab.training.journal import Journal
+from genlab.training.journal import Journal, show_evaluation
 
 TONE = Sound(torch.sin(torch.arange(800) / 8).mul(0.5), rate=8000)
 
@@ -105,3 +112,39 @@ def test_files_that_cannot_be_read_are_skipped_with_a_warning(tmp_path: Path) ->
     assert [event.step for event in events.Images("samples")] == [2]
     assert [event.step for event in events.Audio("samples")] == [2]
     assert [event.step for event in events.Tensors("samples/text_summary")] == [2]
+
+
+def hparams(folder: Path) -> tuple[list[tuple[str, bool]], list[str]]:
+    """Return what TensorBoard's HParams tab shows of the runs in a folder: settings and metrics."""
+    events = EventMultiplexer()
+    events.AddRunsFromDirectory(str(folder))
+    events.Reload()
+    provider = MultiplexerDataProvider(events, str(folder))
+    context = Context(TBContext(data_provider=provider))
+    experiment = Handler(RequestContext(), context, "", GetExperimentRequest()).run()
+    settings = [(info.name, info.differs) for info in experiment.hparam_infos]
+    return settings, [info.name.tag for info in experiment.metric_infos]
+
+
+def test_the_hparams_tab_shows_first_what_differs_between_the_runs_of_a_folder(tmp_path: Path) -> None:
+    for run, beta, clip in (("one", 1.0, "not set"), ("two", 4.0, 1.0)):
+        settings = {"data.crop": "none", "data.flip": False, "model.beta": beta, "model.clip": clip, "seed": 0}
+        Journal(tmp_path / run, 0, {}, settings).close()
+    shown, _ = hparams(tmp_path)
+    assert shown[:2] == [("model.beta", True), ("model.clip", True)]
+    assert {name for name, differs in shown if not differs} == {"data.crop", "data.flip", "seed"}
+
+
+def test_metrics_of_an_evaluation_come_first_and_replace_those_of_an_earlier_one(tmp_path: Path) -> None:
+    written = Journal(tmp_path / "run", 0, {}, {"seed": 0})
+    written.write({"step": 5, "epoch": 1.0, "split": "validation", "loss": 3.0})
+    written.close()
+    show_evaluation(tmp_path / "run", 5, {"FD": 9.0, "KID": 1.0})
+    show_evaluation(tmp_path / "run", 5, {"FD": 8.0})
+    events = shown(tmp_path / "run")
+    assert [(event.step, event.value) for event in events.Scalars("evaluation/FD")] == [(5, 8.0)]
+    assert [(event.step, event.value) for event in events.Scalars("validation/loss")] == [(5, 3.0)]
+    assert hparams(tmp_path)[1] == ["evaluation/FD", "validation/loss"]
+    # A run that trains on has no evaluation of its new weights.
+    Journal(tmp_path / "run", 5, {}, {"seed": 0}).close()
+    assert hparams(tmp_path)[1] == ["validation/loss"]

@@ -102,7 +102,7 @@ def rows_of(model: Model, kind: Kind, patch: pytest.MonkeyPatch, count: int = 8,
     batch = {"x": torch.linspace(0, 1, count * 16).view(count, -1)[:, : math.prod(kind.shape)], **columns}
     batch["x"] = batch["x"].reshape(count, *kind.shape)
     with torch.no_grad():
-        names = previews(model, {"x": kind}, batch, seed=3)
+        names = previews(model, {"x": kind} | ({"label": CLASSES} if columns else {}), batch, seed=3)
     return dict(zip(names, seen, strict=True))
 
 
@@ -117,6 +117,7 @@ def test_an_autoencoder_shows_reconstructions_and_the_way_between_items(monkeypa
     data, reconstruction = (row.items for row in rows["reconstructions"])
     assert torch.equal(reconstruction, data / 2)
     # Four paths of eight steps, from the first half of the items to the second.
+    assert captions(rows["interpolations"]) == [f"item {number} to item {number + 4}" for number in (1, 2, 3, 4)]
     assert [len(row.items) for row in rows["interpolations"]] == [8] * 4
     for number, (_, path) in enumerate(rows["interpolations"]):
         torch.testing.assert_close(path[0], data[number])
@@ -140,7 +141,7 @@ def test_without_noise_no_noisy_items_are_shown(monkeypatch: pytest.MonkeyPatch)
 
 def test_samples_are_eight_rows_of_eight_that_the_seed_fixes(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of(Sampling(), IMAGE, monkeypatch)["samples"]
-    assert captions(rows) == [""] * 8
+    assert captions(rows) == ["samples, seed 3", *[""] * 7]
     reseed(torch.device("cpu"), 3, "pictures")
     assert torch.equal(torch.cat([row.items for row in rows]), torch.rand(64, *IMAGE.shape))
 
@@ -156,8 +157,9 @@ def test_a_conditional_model_shows_a_row_for_each_of_16_classes_with_the_same_no
     assert not torch.equal(rows[0].items[0], rows[0].items[1])
 
 
-def test_an_interpolation_keeps_the_class_of_its_first_item(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interpolation_keeps_the_class_of_its_first_item_and_names_both(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of(ConditionalCoding(), IMAGE, monkeypatch, label=torch.arange(8))["interpolations"]
+    assert captions(rows)[1] == "item 2 (class 1) to item 6 (class 5)"
     assert [row.items.unique().tolist() for row in rows] == [pytest.approx([number / 20]) for number in range(4)]
 
 
@@ -206,7 +208,9 @@ def test_the_exhibit_of_token_sequences_is_a_text() -> None:
             return torch.tensor([[1, 2, 0]]).expand(count, 3)
 
     shown = previews(Spelling(), {"x": tokens}, {"x": torch.tensor([[1, 1, 1]])})
-    assert str(shown["samples"].text).split() == ["ab"] * 64
+    title, *texts = str(shown["samples"].text).splitlines()
+    assert title == "samples, seed 0:"
+    assert list(filter(None, texts)) == ["ab"] * 64
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
