@@ -189,6 +189,8 @@ class VAE(Model):
     def _joint(self, batch: Batch, draw: bool) -> Tensor:
         """Return log p(class) plus the ELBO given the class, for each item and class."""
         assert self.told, "Only a conditional model has classes."
+        if torch.compiler.is_exporting() and not draw:
+            return self._joint_at_once(batch["x"])
         found = []
         for number in range(self.classes):
             given = batch | {"label": torch.full((len(batch["x"]),), number, device=batch["x"].device)}
@@ -196,6 +198,18 @@ class VAE(Model):
             codes = sample_gaussian(mean, log_variance) if draw else mean
             found.append(-self._error(codes, given) - kl_by_unit(mean, log_variance).sum(1))
         return torch.stack(found, 1) - math.log(self.classes)
+
+    def _joint_at_once(self, items: Tensor) -> Tensor:
+        """Return `_joint` without drawing, by one batch for all classes: an exported graph then has no copies.
+
+        `len` would fix the size of the batch in the graph.
+        """
+        each = items.unsqueeze(1).expand(-1, self.classes, *items.shape[1:])
+        label = torch.arange(self.classes, device=items.device).expand(each.shape[:2])
+        given = {"x": each.flatten(0, 1), "label": label.flatten()}
+        mean, log_variance = self.posterior(given)
+        bound = -self._error(mean, given) - kl_by_unit(mean, log_variance).sum(1)
+        return bound.view(-1, self.classes) - math.log(self.classes)
 
     def _known(self, batch: Batch) -> Batch:
         """Return the batch with the inferred class of each item if it is needed and not given."""

@@ -255,6 +255,11 @@ class VQVAE(Model):
     def _by_class(self, tokens: Tensor) -> Tensor:
         """Return the log probability of codes given each class, N x classes."""
         assert self.told, "only a model that is told the class can infer it"
+        if torch.compiler.is_exporting():
+            # One batch for all classes: an exported graph then has no copies. `len` would fix the size of the batch.
+            each = tokens.unsqueeze(1).expand(-1, self.classes, -1)
+            label = torch.arange(self.classes, device=tokens.device).expand(each.shape[:2])
+            return -self.prior.nats(each.flatten(0, 1), self._vectors(label.flatten())).view(-1, self.classes)
         labels = (torch.full((len(tokens),), number, device=tokens.device) for number in range(self.classes))
         return -torch.stack([self.prior.nats(tokens, self._vectors(label)) for label in labels], 1)
 

@@ -64,6 +64,7 @@ def drawn(
         # The last number of a row selects the class, so the classes do not depend on how samples are split.
         classes = len(told["label"])
         label = (torch.special.ndtr(numbers[:, -1]) * classes).long().clamp(max=classes - 1)
-    if len(label) != count:
-        raise ConfigError(f"{count} samples need {count} labels, got {len(label)}.")
+    # Not len, which would fix the size of the batch in an exported model.
+    if label.shape[0] != count:
+        raise ConfigError(f"{count} samples need {count} labels, got {label.shape[0]}.")
     return numbers[:, :-1], {"label": label}

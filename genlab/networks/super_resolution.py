@@ -62,6 +62,9 @@ class Upscaler(nn.Module):
 
     def in_strips(self, images: Tensor) -> Tensor:
         """Upscale images strip by strip, which takes less memory and gives the same result."""
+        if torch.compiler.is_exporting():
+            # The number of strips would be that of the example, and the exported model wrong at other sizes.
+            return self.forward(images)
         features = self._features(images)
         height, margin = features.shape[2], self.reach_after
         rows = max(1, _STRIP // (len(images) * features.shape[3]))

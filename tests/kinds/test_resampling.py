@@ -44,6 +44,17 @@ def test_enlarged_images_are_pillows_nearly_everywhere(name: str) -> None:
     assert (difference > 0.5 / 255).float().mean() < 0.01
 
 
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("name", PICTURES)
+def test_an_exported_filter_gives_the_same_bytes_up_to_the_edges(
+    name: str, scale: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = as_tensor(PICTURES[name][:41, :30])
+    wanted = enlarged(small, scale)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    assert torch.equal(enlarged(small, scale), wanted)
+
+
 def test_an_image_of_the_wanted_size_is_not_changed() -> None:
     image = torch.rand(2, 3, 9, 7)
     assert torch.equal(bicubic(image, 9, 7), image)
