@@ -250,8 +250,8 @@ def _drawable(
         again = what == space.name
         name, title = (what, what) if again else (f"{space.name}, PCA", f"PCA of {what} ({space.size} numbers)")
         return [space, _Space(name, points, training, space.places, title)]
-    laid_out = _laid_out(torch.cat([space.points, space.training[beside]]), method, dimensions, seed)
-    points, training = laid_out[: len(space.points)], laid_out[len(space.points) :]
+    layout = laid_out(torch.cat([space.points, space.training[beside]]), method, dimensions, seed)
+    points, training = layout[: len(space.points)], layout[len(space.points) :]
     title = f"{called} of {what} ({counted(space.size, 'number')})"
     return [space, _Space(f"{space.name}, {called}", points, training, beside, title)]
 
@@ -263,7 +263,7 @@ def _principal(training: Tensor, size: int, points: Tensor) -> tuple[Tensor, Ten
     return found, of_training
 
 
-def _laid_out(rows: Tensor, method: Method, dimensions: int, seed: int) -> Tensor:
+def laid_out(rows: Tensor, method: Method, dimensions: int, seed: int) -> Tensor:
     """Lay rows out by t-SNE, which starts from PCA, or by UMAP, which draws at random from the seed."""
     from threadpoolctl import threadpool_limits
 
