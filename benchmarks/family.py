@@ -49,10 +49,10 @@ class Recipe:
     """Importance samples of the bound on the likelihood."""
 
 
-COSINE = ("model.optimizers.model.schedule=cosine", "model.optimizers.model.warmup=300")
-BOUNDED = (*FULL, "trainer.epochs=8", "model.optimizers.model.lr=3e-3", *COSINE)
-CVAE = ("model=cvae", "model/network=conv", "trainer.epochs=10", "model.optimizers.model.lr=2e-3")
-CVAE_COSINE = ("model.optimizers.model.schedule=cosine", "model.optimizers.model.warmup=200")
+COSINE = "model.optimizers.model.schedule=cosine"
+BOUNDED = (*FULL, "trainer.epochs=8", "model.optimizers.model.lr=3e-3", COSINE, "model.optimizers.model.warmup=300")
+CVAE = (*FULL, "model=cvae", "model.optimizers.model.lr=2e-3", COSINE, "model.optimizers.model.warmup=200")
+CVAE_PARTS = ("reconstruct", "score", "sample", "classes", "code")
 SHAPES = ("model/network=mlp-deep", "model.latent_dim=10", "data=shapes", "data.size=32", "trainer.epochs=20")
 FACTORS = ("factors", "reconstruct")
 
@@ -67,11 +67,8 @@ RECIPES: dict[str, Recipe] = {
     "aae": Recipe(["model=aae", *FULL], components=(10, 50)),
     "vae-gan": Recipe(["model=vae-gan", "trainer.epochs=3", *FULL], components=(10, 50)),
     "vae-conv": Recipe(["model=vae", "model/network=conv", "trainer.epochs=8", *FULL], components=(10, 50)),
-    "cvae": Recipe(
-        [*CVAE, *CVAE_COSINE, *FULL],
-        components=(10, 50),
-        only=("reconstruct", "score", "sample", "classes", "code"),
-    ),
+    "cvae": Recipe([*CVAE, "model/network=mlp-deep", "trainer.epochs=25"], components=(10, 50), only=CVAE_PARTS),
+    "cvae-conv": Recipe([*CVAE, "model/network=conv", "trainer.epochs=10"], components=(10, 50), only=CVAE_PARTS),
     "cvae-digits": Recipe(["model=cvae", "data=digits", "trainer.epochs=100"], only=("score", "classes")),
     "vq-vae": Recipe(["model=vq-vae", "trainer.epochs=14", *FULL]),
     "vae": Recipe(["model=vae", *BOUNDED], only=("score", "sample"), importance=1000),

@@ -43,8 +43,8 @@ LIBRARIES = {
     "uvicorn": {"explore"},
     "onnx": {"lab/export/onnx.py"},
     "onnxruntime": {"lab/export/onnx.py"},
-    "huggingface_hub": {"lab/export/hub.py"},
-    **dict.fromkeys(("wandb", "mlflow", "trackio"), {"lab/track.py"}),
+    "huggingface_hub": {"lab/export/card.py"},
+    **dict.fromkeys(("wandb", "mlflow", "trackio"), {"lab/trackers.py"}),
 }
 
 

@@ -18,13 +18,17 @@ from genlab.cli import (
     edit,
     embed,
     evaluate,
+    explore,
+    export,
     fit_prior,
     interpolate,
     listing,
     nearest,
     reconstruct,
+    report,
     resume,
     sample,
+    track,
     train,
     traverse,
     upscale,
@@ -52,6 +56,7 @@ app.command(add_help_option=False)(train.train)
 app.command()(resume.resume)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(report.report)
 app.command()(sample.sample)
 app.command()(reconstruct.reconstruct)
 app.command()(denoise.denoise)
@@ -65,6 +70,9 @@ app.command()(detect.detect)
 app.command()(augment.augment)
 app.command()(nearest.nearest)
 app.command()(upscale.upscale)
+app.command()(explore.explore)
+app.command()(track.track)
+app.command()(export.export)
 app.command("list")(listing.list_)
 app.command()(board.board)
 app.add_typer(data.app, name="data")

@@ -38,7 +38,7 @@ def evaluate(
         tables.print_evaluation(record, every=all_)
 
     evaluation.evaluate(found, settings, choose_device(device), data, tables.console(), tell, options.trust(trust))
-    if len(found) > 1:
-        # A pattern such as sweep/* gives plain files, too.
-        names = [name for name in runs if not Path(name).is_file()]
-        print(f"Next:\n  genlab compare {shlex.join(names)}")
+    # A pattern such as sweep/* gives plain files, too.
+    names = shlex.join(name for name in runs if not Path(name).is_file())
+    compare = [f"genlab compare {names}"] if len(found) > 1 else []
+    print("Next:", *compare, f"genlab report {names}", sep="\n  ")

@@ -33,8 +33,11 @@ def sweep(overrides: list[str], folders: list[Path], files: list[str], trust: Tr
     finally:
         if found := runs(folder):  # none if the first job was refused
             terminal().print(runs_table(found))
-    print("The sweep is done. Measure its runs, compare them, or open their curves and the HParams tab:")
-    print(*(f"  genlab {command} {shlex.quote(str(folder))}" for command in ("evaluate", "compare", "board")), sep="\n")
+    print(
+        "The sweep is done. Measure its runs, compare them, write a report, or open their curves and the HParams tab:"
+    )
+    commands = ("evaluate", "compare", "report", "board")
+    print(*(f"  genlab {command} {shlex.quote(str(folder))}" for command in commands), sep="\n")
 
 
 def _job(config: Config, folder: Path, trust: Trust, command: str) -> float | None:

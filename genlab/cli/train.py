@@ -75,7 +75,7 @@ def finish(run: "Run", outcome: "Outcome | None") -> None:
         terminal().print(outcome_table(run))
         more = f"genlab resume {folder} trainer.steps={outcome.step * 2}"
         board, runs = _looks(run.path)
-        commands = [board, f"genlab evaluate {folder}", more, runs]
+        commands = [board, f"genlab evaluate {folder}", f"genlab report {folder}", more, runs]
         previews = [f"{name}/" for name in ("images", "texts", "sounds") if (run.path / name).is_dir()]
         look = f"; look at its {' and '.join(previews)}" if previews else ""
         print(f"The run is in {run.path}{look}. Next:", *commands, sep="\n  ")

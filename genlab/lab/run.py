@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from genlab.lab.directions import Directions
     from genlab.lab.edit import Edit
     from genlab.lab.embed import Embedding, Method
+    from genlab.lab.export.export import Exported
+    from genlab.lab.export.export import Format as ExportFormat
     from genlab.lab.fit_prior import FittedPrior
     from genlab.lab.interpolate import Interpolation, Mode
     from genlab.lab.nearest import Nearest
@@ -69,6 +71,7 @@ Label = int | str | np.integer[Any] | Sequence[int | str] | NDArray[Any] | Tenso
 """A class by number or by name (upper or lower case), or one for each item."""
 
 PriorName = Literal["auto", "fitted", "normal"]
+TrackerName = Literal["wandb", "mlflow", "trackio"]
 
 _ITEMS = 256
 """Items that go through the model at once."""
@@ -644,6 +647,47 @@ class Run:
         check(self, by, calibrate, threshold)
         items = given(self, inputs, count=count)
         return detect(self, items, by=by, calibrate=calibrate, threshold=threshold, normal=normal)
+
+    def export(
+        self,
+        form: ExportFormat = "onnx",
+        *,
+        only: Sequence[str] = (),
+        prior: PriorName = "auto",
+        out: Path | str | None = None,
+    ) -> Exported:
+        """Export the model for other programs.
+
+        With `onnx` each ability becomes a file for onnxruntime, and with `torch` an archive of torch.export. `only`
+        names the abilities (default: all). The file export.json describes inputs and outputs. Each file is compared
+        with the model, and refused if the largest difference is above 1e-4. With `hub` the result is a folder for the
+        Hugging Face Hub: weights, config and a model card. Nothing is uploaded.
+
+        The files go into `out` (default: lab/export-1 in the run, or the next number). Samples take their noise as an
+        input. They come from the fitted prior with `prior` auto, if there is one.
+
+        ```python
+        found = run.export("onnx", only=["decode"])
+        found.files["decode"], found.differences["decode"]
+        ```
+        """
+        from genlab.lab.export.export import export
+        from genlab.lab.results import Results
+
+        return export(self, form, Results(Path(out)) if out else None, only=only, prior=prior)
+
+    def track(self, to: TrackerName, *, project: str = "genlab", follow: bool = False) -> None:
+        """Send the run to an experiment tracker: settings, metrics, previews and the evaluation.
+
+        Only what the tracker has not got yet is sent. With `follow`, a run in training is watched until it ends.
+
+        ```python
+        run.track("mlflow", project="faces")
+        ```
+        """
+        from genlab.lab.track import track
+
+        track([str(self.path)], to, project, follow=follow)
 
     def upscale(self, inputs: Inputs) -> Tensor:
         """Upscale images of any size, tile by tile: N x C x sH x sW in [0, 1], s times larger each way.
