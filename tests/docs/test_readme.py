@@ -47,7 +47,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def shortened(command: list[str]) -> list[str]:
-    """Return the same command with a budget of two steps and few images."""
+    """Return the same command with a budget of two steps and few images, and without a server or a tracker."""
+    if command[1] == "explore":
+        return [*command[:3], "--out", "page.html"]
+    if command[1] == "export" and "hub" not in command:
+        return [*command, "--only", "decode"]
+    if command[1] == "track":
+        return ["genlab", "track", "--help"]
     if command[1] == "train" and not {"--help", "--cfg"} & set(command):
         return [*command, *SHORT]
     if command[1] == "evaluate":
@@ -69,6 +75,8 @@ def test_the_commands_of_a_page_run_from_top_to_bottom(
     monkeypatch.setattr(classifier, "LEAST_STEPS", 3)
     monkeypatch.setattr(classifier, "EPOCHS", 0)
     for command in commands(page):
+        if command[0] in ("npm", "pip"):
+            continue
         if command[0] == "make":
             done = subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
         else:
