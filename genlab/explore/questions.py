@@ -73,7 +73,7 @@ class Questions:
         found = [self.kind.describe(), f"step {self.run.step:,}"]
         found += [f"{self.size:,} numbers in a code"] if self.size else []
         found += [f"prior: {self.run.fitted_prior.describe()}"] if fitted and self.run.fitted_prior else []
-        return [*found, *(["its data cannot be read here"] if self.survey.dataset is None else [])]
+        return [*found, *(["its data cannot be read (see --data)"] if self.survey.dataset is None else [])]
 
     def _features(self, fitted: bool) -> dict[str, bool]:
         model, survey, items = self.run.model, self.survey, len(self.survey.rows) > 0
@@ -88,6 +88,7 @@ class Questions:
             "draw": draws,
             "map": decode and survey.mapped,
             "path": decode and (encode or draws),
+            "arc": decode and (encode or draws),
             "directions": decode and survey.has_directions(),
             "examine": looks and self.upscaler is None,
             "noise": trained_noise(self.run) is not None and not isinstance(self.kind, Tokens),

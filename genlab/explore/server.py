@@ -7,6 +7,7 @@ import math
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
+from concurrent.futures import wait
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -45,7 +46,12 @@ def _routes(questions: Questions) -> Starlette:
     quick, slow = Worker("questions"), Worker("survey")
     survey = questions.survey
     # The data is read while the browser opens.
-    slow.begin(lambda: survey.rows)
+    reading = slow.begin(lambda: survey.rows)
+
+    def facts(_: Question) -> dict[str, Any]:
+        # Two threads that begin at once would read the data twice. An error is raised again by the facts.
+        wait([reading])
+        return questions.facts()
 
     def fixed(content: str, media: str) -> Endpoint:
         async def answer(request: Request) -> Response:
@@ -68,7 +74,7 @@ def _routes(questions: Questions) -> Starlette:
     files |= {f"/{name}": fixed(page.text(name), "text/javascript") for name in (page.BACKEND, *page.VIEW)}
     files[f"/{page.ICON}"] = fixed(page.text(page.ICON), "image/svg+xml")
     routes = [Route(path, endpoint, methods=["GET"]) for path, endpoint in files.items()]
-    routes.append(Route("/facts", _asked(quick, lambda _: questions.facts()), methods=["GET"]))
+    routes.append(Route("/facts", _asked(quick, facts), methods=["GET"]))
     routes += [Route(f"/{name}", _asked(slow, ask), methods=["GET"]) for name, ask in surveys.items()]
     routes.append(Route("/examine", _given(quick, questions.examine), methods=["POST"]))
     routes.append(Route("/upscale", _given(quick, questions.upscale), methods=["POST"]))

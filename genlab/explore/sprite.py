@@ -27,6 +27,7 @@ def flattened(questions: Questions, answers: Answer) -> Answer:
     facts, items = answers["facts"], answers["items"]
     features = dict.fromkeys(facts["features"], False)
     mapped = items is not None
+    # Places of a plane have no prior around 0, so an arc means nothing there.
     features |= {"decode": True, "background": facts["features"]["background"]}
     features |= dict.fromkeys(("map", "path", "encode", "items"), mapped)
     side = grid["side"]

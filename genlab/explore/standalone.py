@@ -79,6 +79,8 @@ def write_page(run: Run, path: Path, runtime: Runtime | None = None) -> Written:
         )
     else:
         note = "The page decodes by itself, without a server."
+    if questions.survey.dataset is None:
+        note = f"The data of the run cannot be read, so the page has no map. Name its folder with --data.\n{note}"
     return Written(kept.path, len(content), note)
 
 
@@ -142,6 +144,7 @@ def _answers(questions: Questions) -> Answer:
         "truncation": drawn is not None,
         "map": mapped,
         "path": mapped or drawn is not None,
+        "arc": mapped or drawn is not None,
         "encode": items is not None,
         "items": items is not None,
         "directions": facts["features"]["directions"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -10,7 +11,7 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genlab.explore.guard import Keys
 from genlab.explore.wire import LARGEST_QUESTION
@@ -23,6 +24,8 @@ _PORTS = 50
 """Ports that are tried one after the other."""
 _CONNECTIONS = 64
 """Connections at a time; further ones are refused."""
+_PATIENCE = 10.0
+"""Seconds in which a connection must bring its first request, and every further one."""
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _EVERYWHERE = ("0.0.0.0", "::")
 
@@ -124,6 +127,40 @@ def _opener(address: str) -> Callable[[], None]:
     return open_it
 
 
+def _patient() -> Any:
+    """Return the protocol of uvicorn, which closes connections that bring no request.
+
+    Otherwise a few programs that open connections and say nothing keep everybody else out.
+    """
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Patient(H11Protocol):
+        """HTTP connections that wait only for a while."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            """Begin to wait for the first request."""
+            super().connection_made(transport)
+            self._wait(self.cycle)
+
+        def _wait(self, seen: object) -> None:
+            """Close the connection later, if it has brought nothing since the request that was answered last."""
+
+            def look() -> None:
+                # A WebSocket has taken the connection over, or it is closed already.
+                if self.transport.is_closing() or self.transport.get_protocol() is not self:
+                    return
+                if self.cycle is not None and not self.cycle.response_complete:
+                    self._wait(self)  # no request, so that the connection has its time again after this one
+                elif self.cycle is seen:
+                    self.transport.close()
+                else:
+                    self._wait(self.cycle)
+
+            self.loop.call_later(_PATIENCE, look)
+
+    return Patient
+
+
 def _serve(app: object, listening: socket.socket, opening: Callable[[], None] | None) -> None:
     """Run uvicorn until a signal ends it; KeyboardInterrupt is raised for Ctrl-C."""
     import uvicorn
@@ -142,7 +179,7 @@ def _serve(app: object, listening: socket.socket, opening: Callable[[], None] | 
 
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="h11",
+        http=_patient(),
         ws="websockets-sansio",
         ws_max_size=LARGEST_QUESTION,
         # Compressed messages could be bombs, and pictures are sent faster as they are.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlab.contract import Decodes, Encodes, Reconstructs, decoding_conditions
+from genlab.contract import Decodes, Encodes, decoding_conditions
 from genlab.data import held_out
 from genlab.data.dataset import Column, Dataset
 from genlab.kinds import Classes, Points
@@ -227,11 +227,6 @@ class Survey:
         from genlab.explore.shown import cloud
 
         return cloud(points_behind(self.run))
-
-    @property
-    def reconstructs(self) -> bool:
-        """True if the model reconstructs items."""
-        return isinstance(self.run.model, Reconstructs)
 
 
 def _principal_axes(codes: Tensor) -> Tensor:

@@ -28,9 +28,11 @@ class Worker:
         self._queue = queue.Queue[tuple[Future[Any], Callable[[], Any]]](_WAITING)
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    def begin(self, work: Callable[[], object]) -> None:
-        """Do work whose result nobody waits for."""
-        self._queue.put_nowait((Future[Any](), work))
+    def begin(self, work: Callable[[], object]) -> Future[Any]:
+        """Do the work in the thread, and return its future result."""
+        future = Future[Any]()
+        self._queue.put_nowait((future, work))
+        return future
 
     async def do(self, work: Callable[[], T]) -> T:
         """Do the work in the thread and return its result; work that nobody waits for any more is skipped."""

@@ -47,7 +47,8 @@ def png(size: tuple[int, int] = (8, 8)) -> bytes:
 def test_the_features_follow_from_the_abilities(asked: Questions, conditional: Questions) -> None:
     facts = asked.facts()
     able = {name for name, there in facts["features"].items() if there}
-    everything = {"decode", "encode", "sample", "truncation", "draw", "map", "path", "directions", "examine", "items"}
+    everything = {"decode", "encode", "sample", "truncation", "draw", "map", "path", "arc", "directions"}
+    everything |= {"examine", "items"}
     assert able == everything
     assert facts["classes"] == []
     assert facts["size"] == 20
@@ -171,7 +172,7 @@ def test_a_run_whose_data_is_gone_shows_what_needs_no_data(vae: Run, monkeypatch
     assert features["decode"]
     assert features["examine"]
     assert not features["map"] | features["directions"] | features["items"]
-    assert "its data cannot be read here" in alone.facts()["about"]
+    assert "its data cannot be read (see --data)" in alone.facts()["about"]
     assert alone.survey.units()["start"].tolist() == [0] * 20
 
 

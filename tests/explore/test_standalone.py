@@ -15,6 +15,7 @@ import torch
 import genlab
 from genlab.explore import runtime, standalone
 from genlab.explore.questions import Questions
+from genlab.explore.survey import Survey
 from genlab.registry import ConfigError
 from tests.fixtures.browser import Visit, needs_browser, visit
 from tests.fixtures.program import assert_refused
@@ -74,6 +75,13 @@ def test_an_existing_file_is_not_overwritten(trained: Path, tmp_path: Path) -> N
     assert (tmp_path / "page.html").read_text() == "mine"
 
 
+def test_a_page_without_the_data_says_so(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Survey, "dataset", None)
+    written = standalone.write_page(genlab.load(trained / "vae"), tmp_path / "page.html")
+    assert written.note.startswith("The data of the run cannot be read")
+    assert "--data" in written.note
+
+
 def test_a_name_of_the_data_cannot_become_markup(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     questions, facts = Questions(genlab.load(trained / "points")), Questions.facts
     bad = "</script><script>alert(1)</script>"
@@ -119,6 +127,9 @@ def test_a_page_without_a_decoder_shows_the_nearest_place(name: str, trained: Pa
         corner = visited.page.evaluate(ask, [float(steps[0][-1]), float(steps[1][-1])])
         assert visited.page.evaluate(ask, [1e6, 1e6]) == corner
         assert exact != corner
+        # An empty status line is hidden, and a plane has no arcs to choose.
+        assert visited.page.is_hidden("#status")
+        assert visited.page.is_hidden("text=Shape of the path")
     if name == "vae":
         run, questions = genlab.load(trained / "vae"), Questions(genlab.load(trained / "vae"))
         plane = questions.survey.map("pca")["plane"]

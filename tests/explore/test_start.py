@@ -1,5 +1,6 @@
 """The command: its port, its address, what it says, and how it ends."""
 
+import asyncio
 import base64
 import os
 import re
@@ -9,8 +10,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from genlab.explore import start
 from genlab.explore.start import hosts, listen
@@ -91,3 +95,38 @@ def _said(port: int, request: str) -> str:
     with socket.create_connection(("127.0.0.1", port), 30) as talk:
         talk.sendall(request.encode())
         return talk.recv(4000).decode()
+
+
+def test_a_connection_that_says_nothing_is_closed_and_one_with_a_request_gets_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(start, "_PATIENCE", 0.2)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.7)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"hi"})
+
+    async def talk(port: int, request: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        found = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        return found
+
+    async def try_it() -> tuple[bytes, ...]:
+        config = uvicorn.Config(app, log_config=None, lifespan="off")
+        config.load()
+        patient = start._patient()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: patient(config=config, server_state=ServerState(), app_state={}), "127.0.0.1", 0
+        )
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            whole = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+            return await asyncio.gather(talk(port, b""), talk(port, whole[:-2]), talk(port, whole))
+
+    silent, half, answered = asyncio.run(try_it())
+    assert silent == half == b""
+    assert answered.startswith(b"HTTP/1.1 200")
+    assert answered.endswith(b"hi")

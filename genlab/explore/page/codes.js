@@ -71,14 +71,16 @@ class Codes {
     this.units = await backend.units();
     const {order, captions, centre, std, start} = this.units;
     const rows = Array.from(order, (unit, place) => this.unit(unit, captions[place], centre[unit], std[unit]));
-    this.list.replaceChildren(element("h3", {}, "Numbers of the code, the most important first"), folded(rows, FIRST_SLIDERS, "numbers"));
+    const {encode, items} = this.facts.features, measured = items || !(encode || this.facts.kind.type === "points");
+    const title = measured ? "Numbers of the code, the most important first" : "Numbers of the code";
+    this.list.replaceChildren(element("h3", {}, title), folded(rows, FIRST_SLIDERS, "numbers"));
     if (order.length < this.facts.size) {
       const rest = (this.facts.size - order.length).toLocaleString("en");
       this.list.append(element("p", {class: "soft"}, `The other ${rest} numbers change less and have no slider.`));
     }
-    this.begun = this.facts.features.encode ? "a test item, decoded" : "decoded";
+    this.begun = encode && items ? "a test item, decoded" : "decoded";
     this.take(start, -1, this.begun);
-    if (this.classes && this.facts.features.encode && this.facts.features.items) this.begin();
+    if (this.classes && encode && items) this.begin();
   }
 
   /* Begin with the class that fits the first code. */

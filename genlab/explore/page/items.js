@@ -96,7 +96,8 @@ function plot(canvas, item) {
     else mark(pen, place(item.values[0], low[0], high[0]), 320 - place(item.values[1], low[1], high[1]));
   }
   pen.fillStyle = colour("--soft");
-  pen.font = "12px system-ui, sans-serif";
+  // The canvas is drawn smaller than it is, and its numbers must stay large enough to read.
+  pen.font = `${Math.round(12 * 320 / Math.min(320, canvas.clientWidth || 320))}px system-ui, sans-serif`;
   pen.fillText(low[0].toPrecision(2), 2, 318);
   const last = high[0].toPrecision(2);
   pen.fillText(last, 318 - pen.measureText(last).width, 318);

@@ -133,9 +133,8 @@ const backend = (() => {
   }
 
   async function between({start, end, startLabel, endLabel, at, mode}) {
-    const {mode: usual, sprite} = await answers();
-    // Places of a plane have no prior around 0, so an arc means nothing there.
-    const chosen = mode === "auto" || sprite ? usual : mode;
+    const {mode: usual} = await answers();
+    const chosen = mode === "auto" ? usual : mode;
     const [first, last] = [Float32Array.from(start), Float32Array.from(end)];
     const code = chosen === "spherical" ? arc(first, last, at) : lerp(first, last, at), label = at < 0.5 ? startLabel : endLabel;
     return {item: await decode(code, label), code, label, mode: chosen};
@@ -149,7 +148,6 @@ const backend = (() => {
     background: async () => (await answers()).background,
     decode, sample, item, between, floats,
     sprite: async () => (await answers()).sprite,
-    cell,
     onstatus: () => {},
   };
 })();

@@ -36,7 +36,7 @@ class Path {
     const take = button("Put this code into the sliders", () => {
       if (this.code) this.codes.take(this.code.code, this.code.label, "a place on the path, decoded");
     });
-    const middle = element("div", {class: "end"}, this.frame.node, way.node, labelled("Shape of the path", modes), element("div", {class: "row"}, take));
+    const middle = element("div", {class: "end"}, this.frame.node, way.node, this.facts.features.arc ? labelled("Shape of the path", modes) : null, element("div", {class: "row"}, take));
     return sectionOf("path", "Path between two", element("div", {class: "ends"}, this.ends[0].node, middle, this.ends[1].node));
   }
 

@@ -6,7 +6,7 @@
  * facts() -> {name, about: [text], kind: {type: "image" | "spectrogram" | "points" | "tokens", shape: [number]},
  *             size: numbers in a code, classes: [name] that decode() is told, drawn: [name] that sample() is told,
  *             priors: [name], maps: [method], scale: upscaling factor, noise: std that the model was trained with,
- *             items: number of test items, features: {decode, encode, sample, truncation, draw, map, path, directions,
+ *             items: number of test items, features: {decode, encode, sample, truncation, draw, map, path, arc, directions,
  *             examine, noise, upscale, sound, background, items}}
  * units() -> {centre, std, start: Float32Array(size), order: Int32Array, captions: [text]}: the sliders, the most
  *             important first; `captions` has the places of `order`

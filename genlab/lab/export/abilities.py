@@ -130,7 +130,7 @@ class Abilities:
         assert isinstance(self.model, Upscales)
         channels, scale = self.kind.channels, self.model.scale
         small = Port("images", ("batch", channels, "height", "width"), "images of any size, white is 1", range=(0, 1))
-        sides = (f"{scale} height", f"{scale} width")
+        sides = (f"{scale}*height", f"{scale}*width")
         large = Port("upscaled", ("batch", channels, *sides), f"images, {scale} times larger each way", range=(0, 1))
         return Graph("upscale", self._traced(_upscale), (small,), (large,))
 

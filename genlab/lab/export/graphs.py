@@ -55,7 +55,9 @@ class Port:
         return {"name": self.name, "shape": list(self.shape), "dtype": dtype, **ranged, "about": self.about}
 
     def __str__(self) -> str:
-        sides = " x ".join({"batch": "N", "height": "H", "width": "W"}.get(str(side), str(side)) for side in self.shape)
+        sides = " x ".join(map(str, self.shape))
+        for name, letter in (("batch", "N"), ("*height", "H"), ("*width", "W"), ("height", "H"), ("width", "W")):
+            sides = sides.replace(name, letter)
         return f"{self.name} ({sides})"
 
 

@@ -62,6 +62,7 @@ def test_an_upscaler_is_exported_without_its_strips(tmp_path: Path) -> None:
     """A picture that genlab upscales in several strips is upscaled by the file in the same way."""
     model = built(Case("srresnet", "", ("model.scale=2",), COLOUR))
     (graph,) = Abilities(on_cpu(model), COLOUR).graphs()
+    assert str(graph.outputs[0]) == "upscaled (N x 3 x 2H x 2W)"
     onnx.write(traced(graph), graph, tmp_path / "upscale.onnx")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genlab.lab.export.trace.SIZES", ({"batch": 2, "height": 41, "width": 60},))
