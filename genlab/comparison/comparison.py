@@ -15,6 +15,9 @@ from genlab.metrics.metric import Metric
 from genlab.registry import ConfigError, pick
 from genlab.runs.run import Run
 
+APART = ("not comparable", "may not compare")
+"""The remarks on a metric that does not mean the same, or may not mean the same, for all runs."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -100,17 +103,17 @@ class Comparison:
         return entangled([row.settings for row in self.rows], self.settings)
 
     def best(self, name: str) -> float | None:
-        """Return the best value of a metric, or None if fewer than two values compare."""
+        """Return the best value of a metric, or None if fewer than two values compare or all are equal."""
         means = [row.metrics[name].mean for row in self.rows if name in row.metrics]
         way = direction(name)
-        if way is None or name in self.mixed | self.doubtful or len(means) < 2:
+        if way is None or name in self.mixed | self.doubtful or len(set(means)) < 2:
             return None
         return min(means) if way == "lower" else max(means)
 
     def remark(self, name: str) -> str:
         """Return whether a metric compares, and if it does, its better direction."""
         if name in self.mixed | self.doubtful:
-            return "not comparable" if name in self.mixed else "may not compare"
+            return APART[0] if name in self.mixed else APART[1]
         way = direction(name)
         return f"{way} is better" if way else ""
 

@@ -11,6 +11,7 @@ from genlab.charts import BEST, LETTER, PANEL, POINT, dress, panels, scale, span
 from genlab.comparison.comparison import Comparison
 from genlab.comparison.differing import text
 from genlab.comparison.measured import direction
+from genlab.evaluation.main_metrics import main_of
 
 if TYPE_CHECKING:
     from genlab.charts import Axes, Chart
@@ -82,15 +83,11 @@ def _moved(comparison: Comparison, setting: str, names: Sequence[str]) -> list[s
     return [name for name in names if len(points[name]) > 1 and sum(map(len, points[name].values())) >= _LEAST]
 
 
-def _main(comparison: Comparison, most: int = 6) -> list[str]:
-    """Return the first metric of each part that has a better direction; else the loss of the run's own training."""
+def _main(comparison: Comparison) -> list[str]:
+    """Return the main metrics of the evaluations that have a better direction; else the loss of the training."""
     known = [name for name in comparison.metrics if direction(name) and name not in comparison.mixed]
-    parts: dict[str, str] = {}
-    for name in known:
-        part = next((row.measured.parts[name] for row in comparison.rows if name in row.measured.parts), None)
-        if part:
-            parts.setdefault(part, name)
-    return list(parts.values())[:most] or [name for name in known if name.endswith("/loss")][-1:] or known[:1]
+    evaluated = [name for name in known if any(name in row.measured.parts for row in comparison.rows)]
+    return main_of(evaluated) or [name for name in known if name.endswith("/loss")][-1:] or known[:1]
 
 
 def _points(comparison: Comparison, setting: str, name: str) -> dict[str, list[float]]:

@@ -89,8 +89,8 @@ def measured(run: Run, checkpoint: str) -> Measured:
             "`genlab evaluate RUN...` writes it again."
         )
     _add_own(facts, found)
-    if facts.get("state") != "finished":
-        found.notes.append(f"Not finished ({facts.get('state')}): {RUNS}.")
+    if run.state != "finished":
+        found.notes.append(f"Not finished ({run.state}): {RUNS}.")
     return found
 
 

@@ -19,7 +19,7 @@ from genlab.config.schema import flatten
 from genlab.evaluation import record
 from genlab.lab.trackers import TRACKERS, Tracker
 from genlab.registry import ConfigError, RunError, pick
-from genlab.runs.run import Run, meant
+from genlab.runs.run import Run, folder_of_runs, meant
 from genlab.training.journal import FOLDERS, Line, read
 
 FOLDER = "track"
@@ -83,7 +83,7 @@ def track(
     Only what the tracker has not got yet is sent. With `follow`, a run in training is watched until it ends, and in a
     folder the next run is waited for.
     """
-    tracker, grows = pick("tracker", to, TRACKERS)(project), follow and any(map(_is_folder_of_runs, names))
+    tracker, grows = pick("tracker", to, TRACKERS)(project), follow and any(map(folder_of_runs, names))
     done, waited = set[Path](), 0.0
     while waited < _PATIENCE:
         for run in meant(names):
@@ -95,11 +95,6 @@ def track(
             return
         wait(_EVERY)
         waited += _EVERY
-
-
-def _is_folder_of_runs(name: str) -> bool:
-    path = Path(name).expanduser()
-    return path.is_dir() and not (path / "run.json").exists()
 
 
 @dataclass

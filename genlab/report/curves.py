@@ -15,6 +15,7 @@ MOST_POINTS, BUDGET = 1000, 20_000
 NOT_TERMS = ("step", "epoch", "split")
 """The entries of a line that are no terms."""
 _LAST = ("gradient_norm", "items_per_second")
+_SPLITS = ("train", "validation", "test")
 
 
 @dataclass
@@ -62,6 +63,9 @@ def read_curves(run: Run) -> Curves:
             curve.name = f"{curve.split}, {player}"
         terms.setdefault(term, []).append(curve)
     step = max((int(line["step"]) for line in lines), default=0)
+    # Each split has the same colour in all charts, whichever was written first.
+    for curves in terms.values():
+        curves.sort(key=lambda curve: _SPLITS.index(curve.split) if curve.split in _SPLITS else len(_SPLITS))
     ordered = {term: terms[term] for term in sorted(terms, key=_place(terms))}
     return Curves(ordered, lines, step, _damage(run, len(whole)))
 
@@ -150,7 +154,8 @@ def _damage(run: Run, good: int) -> str | None:
     except OSError:
         return None
     lines = text.splitlines()
-    if good >= len(lines) or (good == len(lines) - 1 and not text.endswith("\n")):
+    written_now = run.state == "running" and good == len(lines) - 1 and not text.endswith("\n")
+    if good >= len(lines) or written_now:
         return None
     left = len(lines) - good
     return f"Line {good + 1:,} of metrics.jsonl is damaged. The curves end before it ({left:,} of its lines left out)."

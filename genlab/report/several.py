@@ -7,7 +7,7 @@ from typing import Any
 
 from genlab.comparison import effects
 from genlab.comparison.compare import run_settings
-from genlab.comparison.comparison import Comparison, Row, compared
+from genlab.comparison.comparison import APART, Comparison, Row, compared
 from genlab.comparison.differing import text, with_effect
 from genlab.comparison.measured import direction
 from genlab.metrics.metric import shown
@@ -173,7 +173,7 @@ def _plane(columns: Sequence[dict[str, Any]], table: Sequence[Sequence[dict[str,
     metrics = [place for place, axis in enumerate(axes) if axis["of"] == "metric" and axis["main"]]
     settings = [place for place, axis in enumerate(axes) if axis["of"] == "setting" and axis["name"] != "seed"]
     good = [place for place in metrics if direction(axes[place]["name"])] or metrics
-    # A metric that few runs have would show few points.
-    good.sort(key=lambda place: sum(row[place] is None for row in rows))
+    # A metric that does not compare says little, and one that few runs have shows few points.
+    good.sort(key=lambda place: (axes[place]["remark"] in APART, sum(row[place] is None for row in rows)))
     names = [{"name": axis["name"], "remark": axis["remark"], "of": axis["of"]} for axis in axes]
     return {"columns": names, "rows": rows, "x": [*settings, *good[1:], *good, 0][0], "y": [*good, 0][0]}

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from genlab.config.help import described
@@ -27,7 +28,7 @@ def content(run: Run) -> dict[str, Any]:
     settings, evaluation, state = read_settings(run), read_evaluation(run), run.state
     step = max(curves.step, facts["step"] if isinstance(facts.get("step"), int) else 0)
     notices = [
-        *_unfinished(state, step, facts),
+        *_unfinished(state, step, facts, run.path),
         *_not_evaluated(run, evaluation, step),
         *([curves.damage] if curves.damage else []),
         *([] if curves.terms else ["The run has no curves: its metrics.jsonl is missing or empty."]),
@@ -87,10 +88,10 @@ def _cell(values: Mapping[str, Any], name: str) -> str:
     return number(finite(values[name])) if name in values else ""
 
 
-def _unfinished(state: str, step: int, facts: Mapping[str, Any]) -> list[str]:
+def _unfinished(state: str, step: int, facts: Mapping[str, Any], path: Path) -> list[str]:
     sentences = {
         "running": f"The run is still being trained; this report shows it as of step {step:,}.",
-        "stopped": f"The run was stopped at step {step:,}; `genlab resume` continues it.",
+        "stopped": f"The run was stopped at step {step:,}; `genlab resume {path}` continues it.",
         "interrupted": f"The run was interrupted; this report shows it as of step {step:,}.",
         "failed": f"The run failed at step {step:,}: {facts.get('reason') or 'no reason is on record'}",
     }

@@ -10,7 +10,7 @@ from genlab.registry import ConfigError
 from genlab.report import several, several_page, single, single_page
 from genlab.report.page import GENERATOR
 from genlab.runs.results import refuse_unwritable
-from genlab.runs.run import OUTPUTS, Run, dated, meant
+from genlab.runs.run import OUTPUTS, Run, dated, folder_of_runs, meant
 from genlab.training.checkpoint import write_atomically
 
 NAME = "report.html"
@@ -61,7 +61,7 @@ def _place(names: Sequence[str], runs: Sequence[Run], out: Path | None) -> Path 
         if out.suffix and out.suffix.lower() not in (".html", ".htm"):
             raise ConfigError(f"A report is an HTML file, so --out must end in .html, got {str(out)!r}.")
         return out if out.suffix else out.with_name(f"{out.name}.html")
-    if len(names) == 1 and (folder := Path(names[0]).expanduser()).is_dir():
+    if len(names) == 1 and (folder := folder_of_runs(names[0])):
         return folder / NAME
     return runs[0].path / NAME if len(runs) == 1 else None
 

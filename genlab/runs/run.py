@@ -322,9 +322,20 @@ def meant(names: Sequence[str]) -> list[Run]:
     return found
 
 
+def folder_of_runs(name: str) -> Path | None:
+    """Return the folder of runs that a name means, such as that of a sweep; None if the name means a single run."""
+    path, place = Path(name).expanduser(), OUTPUTS / name
+    if path.exists():
+        return None if _is_run(path) else path
+    # outputs/vae-fashion-mini holds the runs of this model and data, and the name means the newest of them.
+    inside = [] if _is_run(place) else runs(place)
+    return place if inside and all(run.facts.get("name") != name for run in inside) else None
+
+
 def _inside(name: str) -> list[Run]:
     """Return the run that a name means, also if it is damaged, or the undamaged runs below a folder."""
     path = Path(name).expanduser()
     if _is_run(path):
         return [Run(path)]
-    return runs(path) if path.exists() else [find(name)]
+    folder = folder_of_runs(name)
+    return runs(folder) if folder else [find(name)]

@@ -27,8 +27,11 @@ _CLOUD = 4096
 
 
 def preview_count(kinds: Kinds) -> int:
-    """Return the number of items that `previews` takes: few to look at, or a cloud of points."""
-    return 1024 if isinstance(kinds["x"], Points) else _COLUMNS
+    """Return the number of items that `previews` takes: a cloud of points, or an item of each class, up to 16."""
+    if isinstance(kinds["x"], Points):
+        return 1024
+    classes = kinds.get("label")
+    return max(_COLUMNS, min(_MOST_CLASSES, len(classes.names))) if isinstance(classes, Classes) else _COLUMNS
 
 
 def previews(model: Model, kinds: Kinds, batch: Batch, seed: int = 0) -> dict[str, Exhibit]:

@@ -107,12 +107,12 @@ def test_labels_do_not_overlap_for_many_runs_with_long_names(tmp_path: Path) -> 
     assert min(box.x0 for box in boxes) >= 0
 
 
-def test_every_swept_setting_and_part_has_a_panel_with_the_means_over_the_other_settings(sweep: Path) -> None:
+def test_every_swept_setting_and_main_metric_has_a_panel_with_the_means_over_the_other_settings(sweep: Path) -> None:
     drawn = effects.effects(comparison(sweep))
     assert drawn
     panels = {(panel.get_xlabel(), panel.get_title().split("\n")[0]): panel for panel in drawn.axes}
     settings = ("model.optimizers.model.lr", "model.beta")
-    assert set(panels) == set(itertools.product(settings, ("FD-classifier", "negative_elbo")))
+    assert set(panels) == set(itertools.product(settings, ("PSNR", "negative_elbo", "FD-classifier")))
     line = panels["model.beta", "FD-classifier"].lines[-1]
     assert np.allclose(line.get_xydata(), [[1, 10.5], [4, 40.5]])
     line = panels["model.optimizers.model.lr", "FD-classifier"].lines[-1]

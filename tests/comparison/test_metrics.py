@@ -79,7 +79,7 @@ def test_metrics_of_the_same_protocol_compare(pair: list[Path]) -> None:
     found = comparison(*pair)
     assert found.notes == []
     assert not found.mixed
-    assert found.best("FD-classifier") == 20.25
+    assert found.remark("FD-classifier") == "lower is better"
     assert found.baseline("FD-classifier") == 1.5
 
 
@@ -147,6 +147,11 @@ def test_a_run_that_was_not_evaluated_or_not_finished_is_named(tmp_path: Path) -
     assert "Not finished (stopped): two." in found.notes
 
 
+def test_a_run_whose_process_has_ended_without_a_word_is_interrupted_and_not_running(tmp_path: Path) -> None:
+    found = comparison(make_run(tmp_path / "one"), make_run(tmp_path / "two", "seed=1", state="running"))
+    assert "Not finished (interrupted): two." in found.notes
+
+
 def test_an_evaluation_of_an_earlier_checkpoint_is_named(pair: list[Path]) -> None:
     evaluate(pair[1], MEASURED, step=50)
     assert "Evaluated at step 50, but the last checkpoint is now of step 100: 1." in comparison(*pair).notes
@@ -169,3 +174,10 @@ def test_the_best_checkpoint_is_shown_if_it_was_kept_and_else_the_last(tmp_path:
     assert two == {"FD-classifier": 20.25, "PSNR": 18.125, "validation/loss": 2.0, "test/loss": 2.5}
     assert [row.measured.checkpoint for row in found.rows] == ["best", "last"]
     assert "No best checkpoint was kept or evaluated for none; the last checkpoint is shown." in found.notes
+
+
+def test_no_run_is_the_best_if_all_have_the_same_value(pair: list[Path]) -> None:
+    for run, score in zip(pair, (1.0, 2.0), strict=True):
+        evaluate(run, {"PSNR-noise-0.1-input": (21.8, None, None), "negative_elbo": (score, None, None)})
+    found = comparison(*pair)
+    assert (found.best("PSNR-noise-0.1-input"), found.best("negative_elbo")) == (None, 1.0)

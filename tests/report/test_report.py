@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genlab.registry import ConfigError
-from genlab.report import report
+from genlab.report import report, several
 from genlab.report.curves import thinned
 from genlab.report.exhibits import MOST_STEPS, evenly
 from genlab.report.html import Html, element
@@ -141,6 +141,34 @@ def test_a_run_in_training_is_shown_as_of_its_step(tmp_path: Path) -> None:
     assert "Warning at step 150: Mode collapse: alike." in page
     assert "at step 200" in several.notes[0]
     assert "Dead codes: many." in both
+
+
+def test_a_last_line_that_is_cut_short_is_damage_once_the_training_has_ended(tmp_path: Path) -> None:
+    run = full_run(tmp_path / "run")
+    text = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text(text[:-10])
+    assert "(1 of its lines left out)" in " ".join(page_of(run)[0].notes)
+
+
+def test_curves_stand_in_the_same_order_whichever_split_was_written_first(tmp_path: Path) -> None:
+    run = full_run(tmp_path / "run")
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    (run / "metrics.jsonl").write_text("\n".join(sorted(lines, key=lambda line: "train" in line)) + "\n")
+    assert [one["name"] for one in content(Run(run))["charts"][0]["series"]] == ["train", "validation"]
+
+
+def test_a_stopped_run_is_named_with_the_command_that_continues_it(tmp_path: Path) -> None:
+    run = full_run(tmp_path / "run", state="stopped")
+    assert f"`genlab resume {run}` continues it" in page_of(run)[0].notes[0]
+
+
+def test_the_scatter_plot_begins_with_a_metric_that_compares(tmp_path: Path) -> None:
+    runs = [full_run(tmp_path / name) for name in ("first", "second", "third")]
+    metrics = {name: value for name, value in METRICS.items() if name != "negative_elbo"}
+    # The third run has the other metrics by another protocol, and not the one that compares.
+    measure(runs[2], metrics, count=999)
+    plane = several.content([Run(run) for run in runs], "runs")["plane"]
+    assert plane["columns"][plane["y"]]["remark"] == "lower is better"
 
 
 def test_damaged_files_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from genlab.registry import ConfigError
-from genlab.runs.run import FORMAT, find, meant
+from genlab.runs.run import FORMAT, find, folder_of_runs, meant
 from tests.fixtures.program import TINY, assert_refused, genlab
 
 OLD = (
@@ -47,6 +47,19 @@ def test_a_name_means_the_folder_of_that_name_and_not_a_newer_run_in_a_folder_of
     other = write_run("outputs/vae2d", name="vae-folder", day=2)
     assert find("vae-folder").path == meant_run
     assert find("vae2d").path == other
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_sweep_can_be_named_from_outputs_and_a_model_and_its_data_mean_one_run() -> None:
+    sweep = [write_run(f"outputs/betas/{number}", day=number + 1) for number in range(3)]
+    write_run("outputs/vae-digits/first", day=5)
+    newest = write_run("outputs/vae-digits/second", day=6)
+    for name in ("outputs/betas", "betas"):
+        assert [run.path for run in meant([name])] == sweep
+        assert folder_of_runs(name) == Path("outputs/betas")
+    assert [run.path for run in meant(["vae-digits"])] == [newest]
+    for name in ("vae-digits", "outputs/betas/0", "betas/0", "missing"):
+        assert folder_of_runs(name) is None
 
 
 @pytest.mark.usefixtures("folder")

@@ -189,6 +189,12 @@ def test_points_are_drawn_as_clouds_of_data_and_of_4096_samples(monkeypatch: pyt
     assert (preview_count({"x": POINTS}), preview_count({"x": IMAGE})) == (1024, 8)
 
 
+@pytest.mark.parametrize(("count", "items"), [(3, 8), (10, 10), (100, 16)])
+def test_previews_show_an_item_of_each_class_if_there_are_not_too_many(count: int, items: int) -> None:
+    classes = Classes(tuple(f"class {number}" for number in range(count)))
+    assert preview_count({"x": IMAGE, "label": classes}) == items
+
+
 def test_the_exhibit_of_points_is_a_picture_of_two_densities() -> None:
     class Points2(Sampling):
         shape = POINTS.shape
