@@ -45,8 +45,10 @@ def _routes(questions: Questions) -> Starlette:
 
     quick, slow = Worker("questions"), Worker("survey")
     survey = questions.survey
-    # The data is read while the browser opens.
+    # The data is read and the sliders are ordered while the browser opens.
     reading = slow.begin(lambda: survey.rows)
+    if questions.size:
+        slow.begin(survey.units)
 
     def facts(_: Question) -> dict[str, Any]:
         # Two threads that begin at once would read the data twice. An error is raised again by the facts.
