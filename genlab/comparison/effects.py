@@ -84,8 +84,9 @@ def _moved(comparison: Comparison, setting: str, names: Sequence[str]) -> list[s
 
 
 def _main(comparison: Comparison) -> list[str]:
-    """Return the main metrics of the evaluations that have a better direction; else the loss of the training."""
-    known = [name for name in comparison.metrics if direction(name) and name not in comparison.mixed]
+    """Return the main metrics of the evaluations that have a better direction; else the loss, if it compares."""
+    apart = comparison.mixed | comparison.doubtful
+    known = [name for name in comparison.metrics if direction(name) and name not in apart]
     evaluated = [name for name in known if any(name in row.measured.parts for row in comparison.rows)]
     return main_of(evaluated) or [name for name in known if name.endswith("/loss")][-1:] or known[:1]
 

@@ -32,8 +32,8 @@ _EVERYWHERE = ("0.0.0.0", "::")
 
 def check_installed() -> None:
     """Raise a ConfigError if a package of the extra is missing."""
-    if not all(find_spec(name) for name in ("starlette", "uvicorn", "websockets")):
-        raise ConfigError("A package is not installed. Run pip install 'genlab[explore]'.")
+    if missing := [name for name in ("starlette", "uvicorn", "websockets") if not find_spec(name)]:
+        raise ConfigError(f"Packages are not installed: {', '.join(missing)}. Run pip install 'genlab[explore]'.")
 
 
 def explore(

@@ -9,7 +9,7 @@ import numpy as np
 from genlab.comparison import chart, effects
 from genlab.comparison.compare import undrawn
 from genlab.comparison.comparison import Comparison
-from tests.fixtures.comparisons import MEASURED, comparison, together, without_effect
+from tests.fixtures.comparisons import MEASURED, comparison, without_effect
 from tests.fixtures.runs_made_up import Metrics, evaluate, make_run
 
 
@@ -120,19 +120,23 @@ def test_every_swept_setting_and_main_metric_has_a_panel_with_the_means_over_the
 
 
 def test_values_of_very_different_size_get_a_logarithmic_axis(tmp_path: Path) -> None:
-    found = comparison(*(make_run(tmp_path / f"{beta}", f"model.beta={beta}") for beta in (0.01, 1, 4)))
+    rates = (1e-5, 1e-3, 4e-3)
+    found = comparison(*(make_run(tmp_path / f"{lr}", f"model.optimizers.model.lr={lr}") for lr in rates))
     drawn = effects.effects(found)
     assert drawn
     assert [panel.get_xscale() for panel in drawn.axes] == ["log"]
 
 
 def test_an_effect_needs_three_runs_and_settings_that_change_together_share_a_panel(tmp_path: Path) -> None:
+    def together(n: int) -> list[str]:
+        return [f"model.latent_dim={2 * n}", f"trainer.batch_size={n}", f"model.optimizers.model.lr={n}e-3"]
+
     runs = [make_run(tmp_path / f"{n}", *together(n), f"seed={n}", *without_effect(n)) for n in (1, 2, 3)]
     assert effects.effects(comparison(*runs[:2])) is None
     drawn = effects.effects(comparison(*runs))
     assert drawn
     assert [panel.get_xlabel().split() for panel in drawn.axes] == [
-        ["model.latent_dim", "with", "model.beta,", "model.optimizers.model.lr"]
+        ["model.latent_dim", "with", "model.optimizers.model.lr,", "trainer.batch_size"]
     ]
     # Runs that repeat the settings give means.
     again = [make_run(tmp_path / f"again {n}", *together(n), f"seed={n + 9}") for n in (1, 2)]
@@ -142,6 +146,11 @@ def test_an_effect_needs_three_runs_and_settings_that_change_together_share_a_pa
     # Settings of logging and validation have no effect.
     idle = (make_run(tmp_path / f"idle {n}", *without_effect(n)) for n in (1, 2, 3))
     assert effects.effects(comparison(*idle)) is None
+
+
+def test_no_effect_is_drawn_on_losses_of_different_meaning(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / f"{beta}", f"model.beta={beta}") for beta in (1, 2, 4)]
+    assert effects.effects(comparison(*runs)) is None
 
 
 def test_no_effect_is_drawn_if_only_seeds_differ_or_no_metric_compares(pair: list[Path]) -> None:
