@@ -29,7 +29,7 @@ HEADERS = {
 }
 """The headers of each response."""
 
-_MANY = "Open the address that genlab has printed: it holds the key to this page.\n"
+_NO_KEY = "Open the address that genlab has printed: it holds the key to this page.\n"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Guard:
             await _answer(send, 303, "", {"location": "/", "set-cookie": cookie})
             return
         if refusal is None and not self._knows(headers):
-            refusal = Refusal(401, _MANY)
+            refusal = Refusal(401, _NO_KEY)
         if refusal is None:
             await self.app(scope, receive, _with_headers(send))
         elif scope["type"] == "websocket":

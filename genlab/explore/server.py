@@ -73,7 +73,7 @@ def _routes(questions: Questions) -> Starlette:
     }
     files = {"/": fixed(page.linked(), "text/html")}
     files |= {f"/{name}": fixed(content, "text/css") for name, content in page.STYLES.items()}
-    files |= {f"/{name}": fixed(page.text(name), "text/javascript") for name in (page.BACKEND, *page.VIEW)}
+    files |= {f"/{name}": fixed(page.text(name), "text/javascript") for name in (page.WIRE, page.BACKEND, *page.VIEW)}
     files[f"/{page.ICON}"] = fixed(page.text(page.ICON), "image/svg+xml")
     routes = [Route(path, endpoint, methods=["GET"]) for path, endpoint in files.items()]
     routes.append(Route("/facts", _asked(quick, facts), methods=["GET"]))

@@ -102,7 +102,7 @@ def document(questions: Questions, runtime: Runtime | None) -> str:
     if runtime is None:
         answers = sprite.flattened(questions, answers)
     files = {"answers": pack(answers)}
-    scripts = [page.text(BACKEND), *map(page.text, page.VIEW)]
+    scripts = [page.text(name) for name in (page.WIRE, BACKEND, *page.VIEW)]
     comment = ""
     if runtime is not None:
         files |= {"decoder": decoder(questions.run), "loader": runtime.loader, "wasm": runtime.wasm}

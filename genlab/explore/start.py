@@ -150,7 +150,8 @@ def _patient() -> Any:
                 if self.transport.is_closing() or self.transport.get_protocol() is not self:
                     return
                 if self.cycle is not None and not self.cycle.response_complete:
-                    self._wait(self)  # no request, so that the connection has its time again after this one
+                    # A request is being answered. `self` is no request, so the time begins again after it.
+                    self._wait(self)
                 elif self.cycle is seen:
                     self.transport.close()
                 else:

@@ -20,7 +20,7 @@ from genlab.evaluation import record
 from genlab.lab.trackers import TRACKERS, Tracker
 from genlab.registry import ConfigError, RunError, pick
 from genlab.runs.run import Run, folder_of_runs, meant
-from genlab.training.journal import FOLDERS, Line, read
+from genlab.training.journal import FOLDERS, UNREADABLE, Line, read
 
 FOLDER = "track"
 """The folder of a run that says what each tracker has got."""
@@ -202,7 +202,7 @@ def _readable(path: Path) -> bool:
             wave.open(str(path), "rb").close()
         else:
             path.read_text(encoding="utf-8")
-    except (OSError, SyntaxError, ValueError, EOFError, wave.Error, Image.DecompressionBombError):
+    except UNREADABLE:
         return False
     return True
 

@@ -14,7 +14,8 @@ MOST_POINTS, BUDGET = 1000, 20_000
 """The points of one curve, and of all curves of a report together."""
 NOT_TERMS = ("step", "epoch", "split")
 """The entries of a line that are no terms."""
-_LAST = ("gradient_norm", "items_per_second")
+LAST = ("gradient_norm", "items_per_second")
+"""The terms whose charts come last: they are not part of any loss."""
 _SPLITS = ("train", "validation", "test")
 
 
@@ -142,7 +143,7 @@ def _place(terms: Mapping[str, Iterable[Curve]]) -> Any:
 
     def key(term: str) -> tuple[bool, bool, bool]:
         validated = any(curve.split == "validation" for curve in terms[term])
-        return term in _LAST, term != "loss", not validated
+        return term in LAST, term != "loss", not validated
 
     return key
 

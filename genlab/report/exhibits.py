@@ -11,7 +11,7 @@ from PIL import Image
 
 from genlab.pages import data_uri
 from genlab.runs.run import Run
-from genlab.training.journal import FOLDERS
+from genlab.training.journal import FOLDERS, UNREADABLE
 
 MOST_STEPS = 12
 _PICTURES, _SOUNDS = 1_200_000, 1_000_000
@@ -20,7 +20,6 @@ _AS_IT_IS, _SIDE, _QUALITY = 80_000, 1000, 85
 """Larger files are encoded again: bytes, the longest side in pixels, and WebP's quality."""
 _LETTERS = 4000
 _ORDER = ("samples", "reconstructions", "interpolations", "enlargements")
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, wave.Error)
 
 
 class _TooLargeError(ValueError):
@@ -59,7 +58,7 @@ def newest(run: Run, side: int, largest: int) -> dict[str, Any] | None:
                     return {"name": name, "step": step, **_picture(path, side, largest)}
                 if path := paths.get("texts"):
                     return {"name": name, "step": step, **_text(path, 600)}
-            except _UNREADABLE:
+            except UNREADABLE:
                 continue
     return None
 
@@ -95,7 +94,7 @@ def _exhibit(name: str, files: dict[int, dict[str, Path]], bad: list[str]) -> di
                 item |= _read(folder, path)
             except _TooLargeError as error:
                 bad.append(f"{folder}/{path.name} ({error})")
-            except _UNREADABLE:
+            except UNREADABLE:
                 bad.append(f"{folder}/{path.name} (cannot be read)")
         if len(item) > 1:
             items.append(item)
@@ -109,7 +108,7 @@ def _affordable(paths: dict[str, Path]) -> int:
         if path := paths.get(folder):
             try:
                 size = len(_picture(path)["picture"]) if folder == "images" else path.stat().st_size * 4 // 3
-            except _UNREADABLE:
+            except UNREADABLE:
                 continue
             most = min(most, max(1, budget // max(1, size)))
     return most

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genlab.comparison.measured import is_objective
-from genlab.report.curves import Curves, Point, short
+from genlab.report.curves import LAST, Curves, Point, short
 
 MOST_CHARTS, MOST_RUNS = 6, 100
 _BUDGET, _LEAST, _MOST = 60_000, 40, 400
 """The points of all curves together, and those of one curve."""
-_LATE = ("gradient_norm", "items_per_second")
 
 
 def overlaid(runs: Mapping[str, Curves], objectives: Sequence[str]) -> list[dict[str, Any]]:
@@ -68,11 +67,11 @@ def _chart(
         one: dict[str, Any] = {"run": run, "values": [short(value) for _, value in points]}
         own = [step for step, _ in points]
         series.append(one if own == steps else {**one, "steps": own})
-    doubtful = bool(objectives) and term not in _LATE and is_objective(f"validation/{term}")
+    doubtful = bool(objectives) and term not in LAST and is_objective(f"validation/{term}")
     title = f"{term.replace('_', ' ')} ({name})"
     return {"title": title, "remark": "may not compare" if doubtful else "", "steps": steps, "series": series}
 
 
 def _place(term: str, name: str) -> tuple[bool, bool, bool, bool]:
     """Return a key that puts losses first, then what is validated, and the speed last."""
-    return term in _LATE, name == "test", term != "loss", not name.startswith("validation")
+    return term in LAST, name == "test", term != "loss", not name.startswith("validation")

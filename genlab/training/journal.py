@@ -26,7 +26,8 @@ FOLDERS = {"images": ".png", "texts": ".txt", "sounds": ".wav"}
 """The folder of each form of exhibit, and the ending of its files."""
 _EVALUATION = ".evaluation"
 """The ending of TensorBoard's file with the metrics of an evaluation."""
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, wave.Error, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, wave.Error, Image.DecompressionBombError)
+"""The errors of exhibits that are damaged."""
 
 
 class Journal:
@@ -114,7 +115,7 @@ class Journal:
         for step, path in self._exhibits():
             try:
                 shows[path.suffix](path, step)
-            except _UNREADABLE:
+            except UNREADABLE:
                 bad.append(str(path))
         if bad:
             warnings.warn(

@@ -8,6 +8,8 @@ from genlab import pages
 STYLES = {"style.css": pages.asset("style.css"), "page.css": pages.asset("page.css", __name__)}
 """The styles by name: the look of all pages, then what only this page has."""
 ICON = "icon.svg"
+WIRE = "wire.js"
+"""The script that reads answers; every backend needs it."""
 BACKEND = "server.js"
 """The script that asks the server; a page without a server has another one in its place."""
 VIEW = (
@@ -38,5 +40,5 @@ def linked() -> str:
     """Return the page whose styles and scripts are files beside it."""
     links = (f'<link rel="stylesheet" href="{escape(name)}">' for name in STYLES)
     head = "\n".join([f'<link rel="icon" href="{ICON}">', *links])
-    tail = "\n".join(f'<script src="{escape(name)}"></script>' for name in (BACKEND, *VIEW))
+    tail = "\n".join(f'<script src="{escape(name)}"></script>' for name in (WIRE, BACKEND, *VIEW))
     return document(head, tail)

@@ -4,22 +4,10 @@
  * beforehand (`answers.sprite`).
  */
 const backend = (() => {
-  const ARRAYS = {uint8: Uint8Array, int32: Int32Array, float32: Float32Array};
-
   /* A part of the page: gzip in base64. */
   async function part(id) {
     const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (character) => character.charCodeAt(0));
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
-  }
-
-  function unpack(buffer) {
-    const length = new DataView(buffer).getUint32(0, true), first = 4 + length;
-    return JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)), (_, value) => {
-      if (value === null || typeof value !== "object" || !("array" in value)) return value;
-      const type = ARRAYS[value.array], count = value.shape.reduce((product, side) => product * side, 1);
-      const start = first + value.start;
-      return new type(buffer.slice(start, start + count * type.BYTES_PER_ELEMENT));
-    });
   }
 
   let reading = null, opening = null, queue = Promise.resolve();
