@@ -45,6 +45,8 @@ def export(
     from genlab.lab.export.export import export as write
 
     results = lab.results(run, "export", out)
-    names = [part.strip() for part in only.split(",")] if only else []
+    names = [name for part in (only or "").split(",") if (name := part.strip())]
+    if only is not None and not names:
+        raise typer.BadParameter("--only names at least one ability, such as decode.")
     write(run, form.value, results, only=names, prior=prior.value)
     lab.finish(results)

@@ -37,8 +37,11 @@ def write(names: Sequence[str], out: Path | None = None) -> Written:
     # Names that Python has read from damaged JSON may hold half of a character, which no file can.
     content = text.encode("utf-8", "replace")
     path = wanted or dated(OUTPUTS / "reports") / NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}.") from None
     return Written(path, len(content), notes)
 
 
@@ -68,12 +71,12 @@ def _place(names: Sequence[str], runs: Sequence[Run], out: Path | None) -> Path 
 
 def _refuse_other(path: Path) -> None:
     """Raise a ConfigError if another file would be replaced; an earlier report is only a view of the same runs."""
-    if not path.exists():
-        return
     try:
         with open(path, "rb") as file:
             head = file.read(8192)
+    except FileNotFoundError:
+        return
     except OSError as error:
-        raise ConfigError(f"{path} cannot be replaced: {error.strerror}.") from None
+        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
     if f'content="{GENERATOR}'.encode() not in head:
         raise ConfigError(f"{path} exists and is not a report of genlab; choose another file with --out.")

@@ -1,5 +1,6 @@
 """A report holds what is on record for a run, and nothing that its data could break."""
 
+import errno
 import json
 import re
 from html.parser import HTMLParser
@@ -251,6 +252,15 @@ def test_metrics_that_do_not_compare_are_marked(tmp_path: Path) -> None:
     assert "FD-classifier not comparable" in text
     assert "Not comparable:" in text
     assert "\u2605" not in page
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("genlab.report.write.write_atomically", full)
+    with pytest.raises(ConfigError, match=r"page\.html cannot be written: No space left on device"):
+        report([str(full_run(tmp_path / "run"))], tmp_path / "page.html")
 
 
 def test_an_earlier_report_is_replaced_and_another_file_is_not(tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ def test_a_missing_package_is_named_with_the_way_to_install_it(trained: Path, mo
 def test_an_ability_that_the_model_lacks_is_refused_by_name(trained: Path) -> None:
     assert_refused(program(trained, "export", "vae", "--only", "upscale"), "cannot upscale; it can reconstruct")
     assert_refused(program(trained, "export", "vae", "--only", "decoder"), "Did you mean 'decode'?")
+    assert_refused(program(trained, "export", "vae", "--only", ","), "names at least one ability")
 
 
 def test_the_example_program_decodes_without_genlab(exported: Path, tmp_path: Path) -> None:
