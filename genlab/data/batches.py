@@ -43,8 +43,8 @@ class Batches(Protocol):
         """Return batch `number` of the endless sequence."""
         ...
 
-    def once(self) -> Iterator[Batch]:
-        """Yield every item exactly once, in the order of the data."""
+    def once(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Yield every item exactly once, in the order of the data; or only batch `first` and each `every`th after it."""
         ...
 
 
@@ -102,9 +102,12 @@ class Table:
             batch["x"] = self.kinds["x"].augment(batch["x"], self.augmentation, draws)
         return batch
 
-    def once(self) -> Iterator[Batch]:
-        """Yield every item exactly once, in the order of the data; the last batch may be smaller."""
-        for start in range(0, self.count, self.batch_size):
+    def once(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Yield every item exactly once, in the order of the data; the last batch may be smaller.
+
+        Several processes can share the batches: each takes batch `first` and each `every`th after it.
+        """
+        for start in range(first * self.batch_size, self.count, every * self.batch_size):
             yield self._loaded(self._split.gather(self._split.rows[start : start + self.batch_size]))
 
     def _gather(self, number: int) -> Batch:

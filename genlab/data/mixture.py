@@ -62,7 +62,7 @@ class Mixture(Table):
         own, other = super().batch(number), self.more.batch(number)
         return {name: torch.cat([rows, other[name]]) for name, rows in own.items()}
 
-    def once(self) -> Iterator[Batch]:
-        """Yield every item of both data sets exactly once."""
-        yield from super().once()
-        yield from self.more.once()
+    def once(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Yield every item of both data sets exactly once, or this part of the batches of each."""
+        yield from super().once(first, every)
+        yield from self.more.once(first, every)
