@@ -2,7 +2,8 @@
 
 5,000 JPEGs of 640 x 480 are drawn: large soft shapes with fine grain, in the quality of a camera. The two take turns,
 each in its own process; a ratio is of one round. torchvision's way is ImageFolder with Resize and CenterCrop to 64 x 64
-and a DataLoader with two workers. The last line is the time until a decoded folder is ready again.
+and a DataLoader with two workers. The same files as rows of a Parquet file take turns with them. The last line is the
+time until a decoded folder is ready again.
 """
 
 import os
@@ -42,6 +43,30 @@ def ours(root: str) -> float:
         return len(dataset) / (time.perf_counter() - began)
 
 
+def rows(root: str) -> float:
+    """Measure our first pass over the same files in a Parquet file."""
+    from genlab.data import SOURCES
+
+    settings = {name: value for name, value in SETTINGS.items() if name != "labels"} | {"image": "auto"}
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["GENLAB_CACHE"] = cache
+        began = time.perf_counter()
+        dataset = SOURCES["parquet"](path=f"{root}.parquet", **settings)
+        return len(dataset) / (time.perf_counter() - began)
+
+
+def write_rows(root: Path) -> None:
+    """Write the files of a folder into a Parquet file, as the library `datasets` does."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))])
+    with pq.ParquetWriter(f"{root}.parquet", schema) as writer:
+        for path in sorted(root.rglob("*.jpg")):
+            images = pa.array([{"bytes": path.read_bytes(), "path": path.name}], schema.field("image").type)
+            writer.write_table(pa.Table.from_arrays([images], schema=schema))
+
+
 def theirs(root: str) -> float:
     """Measure one pass of torchvision over all batches, with listing the folder."""
     import torch
@@ -79,7 +104,13 @@ def warm(root: str) -> float:
     return time.perf_counter() - began
 
 
-KINDS: dict[str, Callable[[str], float]] = {"theirs": theirs, "ours": ours, "later": later, "warm": warm}
+KINDS: dict[str, Callable[[str], float]] = {
+    "theirs": theirs,
+    "ours": ours,
+    "rows": rows,
+    "later": later,
+    "warm": warm,
+}
 
 
 def draw(root: Path, width: int, height: int, number: int) -> None:
@@ -107,17 +138,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         photos, small = Path(folder) / "photos", Path(folder) / "small"
         draw_all(photos, PHOTOS, 640, 480)
+        write_rows(photos)
         bytes_each = sum(path.stat().st_size for path in photos.rglob("*.jpg")) / PHOTOS
         print(f"{PHOTOS:,} photos of {bytes_each / 1000:.0f} kB", flush=True)
         rounds = []
         for number in range(ROUNDS):
-            rounds.append({kind: _in_a_process(kind, photos) for kind in ("theirs", "ours", "later")})
+            rounds.append({kind: _in_a_process(kind, photos) for kind in ("theirs", "ours", "rows", "later")})
             listed = ", ".join(f"{kind} {speed:,.0f} images/s" for kind, speed in rounds[-1].items())
             print(f"round {number + 1}: {listed}", flush=True)
-        for kind, what in (("ours", "first pass"), ("later", "later epochs")):
-            ratios = [speeds[kind] / speeds["theirs"] for speeds in rounds]
+        for kind, other, what in (
+            ("ours", "theirs", "first pass, ours / theirs"),
+            ("rows", "ours", "first pass, Parquet / folder"),
+            ("later", "theirs", "later epochs, ours / theirs"),
+        ):
+            ratios = [speeds[kind] / speeds[other] for speeds in rounds]
             extent = f"{min(ratios):.2f} to {max(ratios):.2f}"
-            print(f"{what}, ours / theirs: median {statistics.median(ratios):.2f} ({extent})", flush=True)
+            print(f"{what}: median {statistics.median(ratios):.2f} ({extent})", flush=True)
         draw_all(small, SMALL, 40, 40)
         os.environ["GENLAB_CACHE"] = f"{folder}/cache"
         seconds = [_in_a_process("warm", small) for _ in range(ROUNDS)]

@@ -32,13 +32,16 @@ def show(
     from genlab import build
     from genlab.cli import tables
     from genlab.config import compose
+    from genlab.data.files import listing
     from genlab.runs import codes as codes  # makes codes a data source
     from genlab.runs import run
 
     files, folders = options.plugins_and_folders(plugin, config_dir)
     # The name of a data set comes before a folder of that name, which can be given as ./mnist.
     is_folder = name not in compose.choices("data", folders) and ("/" in name or os.path.exists(name))
-    set_name, settings = ("folder", [f"data.path={name}"]) if is_folder else (name, [])
+    set_name, settings = name, list[str]()
+    if is_folder:
+        set_name, settings = listing.source_of(Path(name).expanduser()), [f"data.path={name}"]
     own = _checked(overrides or [], set_name, folders)
     config = compose.compose([f"data={set_name}", *settings, *own], folders, files)
     build.load_plugins(files)

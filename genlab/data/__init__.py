@@ -11,6 +11,7 @@ from genlab.data.sources.drawn.faces import faces
 from genlab.data.sources.drawn.shapes import shapes
 from genlab.data.sources.folder import folder
 from genlab.data.sources.gaussian import gaussian
+from genlab.data.sources.parquet import parquet
 from genlab.data.sources.photos import photos, photos_mini
 
 SOURCES: dict[str, Callable[..., Dataset]] = {
@@ -32,6 +33,7 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "photos": photos,
     "photos-mini": photos_mini,
     "folder": folder,
+    "parquet": parquet,
 }
 CHARACTERS = frozenset({"digits", "mnist", "kmnist", "emnist", "svhn"})
 """Sources of written characters: mirrored, a character is another one or none."""

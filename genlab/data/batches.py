@@ -1,16 +1,18 @@
 """Batches of a split, already on the device, in an endless sequence that the seed fixes."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from functools import lru_cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from genlab import distributed
 from genlab.contract import Batch
 from genlab.data.dataset import MODELLED, Dataset
 from genlab.data.order import Balanced, shuffled
-from genlab.data.residence import Ahead, Residence, Resident, Streamed, choose
+from genlab.data.residence import Ahead, Residence, Resident, Streamed, choose, in_turn
 from genlab.kinds import Augmentation, Kinds, missing
 from genlab.randomness import generator
 from genlab.registry import ConfigError
@@ -44,7 +46,7 @@ class Batches(Protocol):
         ...
 
     def once(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
-        """Yield every item exactly once, in the order of the data; or only batch `first` and each `every`th after it."""
+        """Yield every item exactly once, in the order of the data, or batch `first` and each `every`th after it."""
         ...
 
 
@@ -83,8 +85,9 @@ class Table:
             if self.residence == "device"
             else Streamed(columns, rows, self.device, from_disk=self.residence == "disk")
         )
+        self._part = (0, 1)
         self._order_of = lru_cache(maxsize=2)(self._order)
-        self._ahead = Ahead(self._gather) if self.residence != "device" else None
+        self._ahead = Ahead(self._gather, self.device) if self.residence != "device" else None
 
     @property
     def batches_per_epoch(self) -> int:
@@ -93,6 +96,13 @@ class Table:
         Without `keep_last` each epoch drops other items.
         """
         return -(-self.count // self.batch_size) if self.keep_last else self.count // self.batch_size
+
+    def take_part(self, rank: int, processes: int) -> None:
+        """Let `batch` return only the rows of one of several processes, each of which has as many rows.
+
+        This is said before the first batch, because batches are prepared ahead.
+        """
+        self._part = (rank, processes)
 
     def batch(self, number: int) -> Batch:
         """Return batch `number` of the endless sequence, a function of the seed and the number alone."""
@@ -107,12 +117,21 @@ class Table:
 
         Several processes can share the batches: each takes batch `first` and each `every`th after it.
         """
-        for start in range(first * self.batch_size, self.count, every * self.batch_size):
-            yield self._loaded(self._split.gather(self._split.rows[start : start + self.batch_size]))
+        starts = range(first * self.batch_size, self.count, every * self.batch_size)
+        if self._ahead is None or len(starts) < 2:
+            yield from (self._loaded(self._from(start)) for start in starts)
+            return
+        with closing(in_turn(self._from, starts, self.device)) as batches:
+            yield from map(self._loaded, batches)
+
+    def _from(self, start: int) -> Batch:
+        """Return the stored rows of the batch that begins at this item of the split."""
+        return self._split.gather(self._split.rows[start : start + self.batch_size])
 
     def _gather(self, number: int) -> Batch:
-        """Return the stored rows of a batch."""
-        return self._split.gather(self._chosen(number))
+        """Return the stored rows of a batch, or of our part of it."""
+        chosen = self._chosen(number)
+        return self._split.gather(chosen[distributed.rows(len(chosen), self._part)])
 
     def _chosen(self, number: int) -> Tensor:
         epoch, position = divmod(number, self.batches_per_epoch)

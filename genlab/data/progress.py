@@ -21,20 +21,26 @@ def silent() -> Iterator[None]:
         _shown.reset(before)
 
 
+def note(sentence: str) -> None:
+    """Print a sentence about work that shows its progress."""
+    if _shown.get():
+        print(sentence, file=sys.stderr, flush=True)
+
+
 @contextmanager
-def progress(total: int, doing: str, done: str, parts: str) -> Iterator[Callable[[], None]]:
+def progress(total: int, doing: str, done: str, parts: str, before: int = 0) -> Iterator[Callable[[], None]]:
     """Show a bar on a terminal and a line every few seconds elsewhere; call what is yielded after each part.
 
-    The words are, for example, `decoding`, `decoded` and `images`.
+    The words are, for example, `decoding`, `decoded` and `images`. `before` parts were done earlier.
     """
     if not _shown.get():
         yield lambda: None
         return
     if sys.stderr.isatty():
-        with _bar(total, doing) as advance:
+        with _bar(total, doing, before) as advance:
             yield advance
         return
-    count, last_line = 0, time.monotonic()
+    count, last_line = before, time.monotonic()
 
     def advance_plainly() -> None:
         nonlocal count, last_line
@@ -47,7 +53,7 @@ def progress(total: int, doing: str, done: str, parts: str) -> Iterator[Callable
 
 
 @contextmanager
-def _bar(total: int, doing: str) -> Iterator[Callable[[], None]]:
+def _bar(total: int, doing: str, before: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -56,5 +62,5 @@ def _bar(total: int, doing: str) -> Iterator[Callable[[], None]]:
     above = sys.stdout.isatty()
     terminal = Console(stderr=True)
     with Progress(*columns, console=terminal, expand=True, transient=True, redirect_stdout=above) as bar:
-        task = bar.add_task("", total=total)
+        task = bar.add_task("", total=total, completed=before)
         yield functools.partial(bar.advance, task)

@@ -1,7 +1,8 @@
 """Storage of a split during training: on the device, in memory or on disk, and the way of a batch to the device."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -17,13 +18,16 @@ Residence = Literal["auto", "device", "host", "disk"]
 Columns = Mapping[str, Column]
 
 _SHARE_OF_DEVICE, _SHARE_OF_MEMORY = 0.4, 0.25
+_MOST_ON_CPU = 2**30
+"""Bytes of a file that are copied into memory for a CPU; from disk, a larger one is as fast and needs no memory."""
 _AHEAD, _THREADS = 4, 2
 
 
 def choose(wanted: Residence, columns: Columns, device: torch.device) -> Residence:
     """Return where the rows are stored.
 
-    `auto` is the device if they fit well, else the host's memory, or the disk if they are in a file already.
+    `auto` is the device if they fit well, else the host's memory, or the disk if they are in a file already. On a CPU
+    a large file is always read from disk.
     """
     in_file = _in_file(columns)
     if wanted != "auto":
@@ -31,7 +35,8 @@ def choose(wanted: Residence, columns: Columns, device: torch.device) -> Residen
         absent = (wanted == "disk" and not in_file) or (wanted == "host" and device.type == "cpu")
         return "device" if absent else wanted
     size = sum(column.rows.numel() * column.rows.element_size() for column in columns.values() if not _small(column))
-    if in_file and size > _SHARE_OF_MEMORY * memory():
+    most = _SHARE_OF_MEMORY * memory()
+    if in_file and size > (min(most, _MOST_ON_CPU) if device.type == "cpu" else most):
         return "disk"
     if device.type == "cuda" and size > _SHARE_OF_DEVICE * torch.cuda.mem_get_info(device)[0]:
         return "host"
@@ -96,13 +101,47 @@ class Streamed:
         return batch
 
 
+Prepared = tuple[Batch, torch.cuda.Event | None]
+"""A batch, and on a GPU the event after which it is complete."""
+
+
+class Transfer:
+    """Makes batches in any thread; on a GPU in a stream of its own, so that copies overlap with computing."""
+
+    def __init__(self, make: Callable[[int], Batch], device: torch.device) -> None:
+        self._make = make
+        on_gpu = device.type == "cuda"
+        self._stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]
+        if self._stream:
+            # Columns that are on the device already were copied there by the stream that computes.
+            self._stream.wait_stream(torch.cuda.current_stream(device))
+
+    def prepare(self, number: int) -> Prepared:
+        """Make a batch, or start its copies to the GPU."""
+        if self._stream is None:
+            return self._make(number), None
+        with torch.cuda.stream(self._stream):
+            return self._make(number), self._stream.record_event()
+
+    def handed(self, prepared: Prepared) -> Batch:
+        """Return the batch to the current stream, which waits for the copies; the CPU does not wait."""
+        batch, event = prepared
+        if self._stream and event:
+            current = torch.cuda.current_stream(self._stream.device)
+            current.wait_event(event)
+            for rows in batch.values():
+                # Without this, the memory could be used for a later batch while this one is still being read.
+                rows.record_stream(current)
+        return batch
+
+
 class Ahead:
     """Prepares the next batches in threads; any other batch is prepared when it is requested."""
 
-    def __init__(self, make: Callable[[int], Batch]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[int], Batch], device: torch.device | None = None) -> None:
+        self._transfer = Transfer(make, device or torch.device("cpu"))
         self._pool = ThreadPoolExecutor(_THREADS, "genlab-loader")
-        self._coming: dict[int, Future[Batch]] = {}
+        self._coming: dict[int, Future[Prepared]] = {}
 
     def get(self, number: int) -> Batch:
         """Return the batch of this number, and start on the next ones."""
@@ -112,8 +151,24 @@ class Ahead:
             self._coming.pop(other).cancel()
         for other in wanted:
             if other not in self._coming:
-                self._coming[other] = self._pool.submit(self._make, other)
-        return future.result() if future else self._make(number)
+                self._coming[other] = self._pool.submit(self._transfer.prepare, other)
+        return self._transfer.handed(future.result() if future else self._transfer.prepare(number))
+
+
+def in_turn(make: Callable[[int], Batch], numbers: Sequence[int], device: torch.device) -> Generator[Batch, None, None]:
+    """Yield the batches of these numbers; the next few are prepared in threads, which end with the iterator."""
+    transfer = Transfer(make, device)
+    pool = ThreadPoolExecutor(_THREADS, "genlab-loader")
+    waiting: deque[Future[Prepared]] = deque()
+    try:
+        for number in numbers:
+            waiting.append(pool.submit(transfer.prepare, number))
+            if len(waiting) > _AHEAD:
+                yield transfer.handed(waiting.popleft().result())
+        while waiting:
+            yield transfer.handed(waiting.popleft().result())
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _in_file(columns: Columns) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genlab.config import compose, plugins
 from genlab.config.trust import Trust
+from genlab.data.files.listing import source_of
 from genlab.lab.after_training import fit_asked_prior
 from genlab.lab.run import Checkpoint, Run
 from genlab.registry import ConfigError
@@ -107,9 +108,10 @@ def runs(folder: str | Path = folders.OUTPUTS) -> list[Run]:
 
 
 def _data(data: str | Path, configs: list[Path]) -> list[str]:
-    """Return the overrides for a data set's name or, if there is none of that name, for a folder."""
-    if str(data) not in compose.choices("data", configs) and Path(data).expanduser().is_dir():
-        return ["data=folder", f"data.path={_written(Path(data))}"]
+    """Return the overrides for a data set's name or, if there is none of that name, for a folder or Parquet file."""
+    place = Path(data).expanduser()
+    if str(data) not in compose.choices("data", configs) and (place.is_dir() or place.is_file()):
+        return [f"data={source_of(place)}", f"data.path={_written(Path(data))}"]
     return [f"data={data}"]
 
 

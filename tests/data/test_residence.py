@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from genlab.data import residence
 from genlab.data.batches import Table
 from genlab.data.dataset import SPLITS, Column, Dataset
 from genlab.data.files import cache
-from genlab.data.residence import Ahead, choose
+from genlab.data.residence import Ahead, choose, in_turn
 from genlab.kinds import Image
 
 CPU = torch.device("cpu")
@@ -107,6 +109,44 @@ def test_an_error_in_a_batch_that_is_prepared_ahead_is_raised() -> None:
             ahead.get(number)
 
 
+def test_one_pass_over_a_streamed_split_is_prepared_ahead_but_not_far(tmp_path: Path) -> None:
+    table = Table(images_in(tmp_path), "train", 2, residence="disk")
+    gathered: list[tuple[int, str]] = []
+    gather = table._split.gather
+
+    def noting(rows: torch.Tensor) -> dict[str, torch.Tensor]:
+        gathered.append((len(rows), threading.current_thread().name))
+        return gather(rows)
+
+    table._split.gather = noting  # type: ignore[method-assign]
+    before = set(threading.enumerate())
+    batches = table.once()
+    for number in range(1, 20):
+        next(batches)
+        end = time.monotonic() + 30
+        while len(gathered) < number + residence._AHEAD and time.monotonic() < end:
+            time.sleep(0.001)
+        assert len(gathered) == number + residence._AHEAD
+    assert {name.partition("_")[0] for _, name in gathered} == {"genlab-loader"}
+    batches.close()  # type: ignore[attr-defined]
+    assert len(gathered) == 19 + residence._AHEAD
+    assert set(threading.enumerate()) <= before
+
+
+def test_an_error_in_one_pass_is_raised_and_ends_its_threads() -> None:
+    def fail(number: int) -> dict[str, torch.Tensor]:
+        if number == 3:
+            raise OSError("no batch 3")
+        return {"x": torch.tensor(number)}
+
+    before = set(threading.enumerate())
+    batches = in_turn(fail, range(10), CPU)
+    assert [int(next(batches)["x"]) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="no batch 3"):
+        next(batches)
+    assert set(threading.enumerate()) <= before
+
+
 def test_auto_streams_from_disk_only_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = images_in(tmp_path)
     pixels = images.columns["x"].rows
@@ -115,6 +155,10 @@ def test_auto_streams_from_disk_only_what_does_not_fit(tmp_path: Path, monkeypat
     assert choose("auto", images.columns, CPU) == "disk"
     in_memory = Dataset.of_images(pixels.clone(), images.splits)
     assert choose("auto", in_memory.columns, CPU) == "device"
+    monkeypatch.setattr(residence, "memory", lambda: 2**40)
+    assert choose("auto", images.columns, CPU) == "device"
+    monkeypatch.setattr(residence, "_MOST_ON_CPU", pixels.numel() - 1)
+    assert choose("auto", images.columns, CPU) == "disk"
 
 
 @pytest.mark.parametrize("wanted", ["disk", "host"])

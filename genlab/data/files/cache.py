@@ -43,10 +43,11 @@ def known(family: str, version: str) -> Stored | None:
     return _found(_folder(), f"{family}-{version}")
 
 
-def once(family: str, version: str, room: int, make: Make) -> Stored:
+def once(family: str, version: str, room: int, make: Make, *, resume: bool = False) -> Stored:
     """Return the file that `make` writes, at most `room` bytes, and its notes; make it only if it is not there.
 
-    Only the last version of a family is kept.
+    Only the last version of a family is kept. With `resume`, `make` also writes an index beside its file, and can read
+    both again after an interruption; the earlier versions of the family stay until the new one is complete.
     """
     folder, name = _folder(), f"{family}-{version}"
     # Before any lock: the folder may be read-only.
@@ -55,9 +56,14 @@ def once(family: str, version: str, room: int, make: Make) -> Stored:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with lock(folder, name):
-            return _found(folder, name) or _create(folder, family, name, room, make)
+            return _found(folder, name) or _create(folder, family, name, room, make, resume)
     except OSError as error:
         raise ConfigError(_sentence(error, folder, room)) from None
+
+
+def versions(family: str) -> list[Path]:
+    """Return the files of all versions of a family, also those that are incomplete."""
+    return sorted(path for suffix in ("bytes", "tmp") for path in _folder().glob(f"{family}-*.{suffix}"))
 
 
 def mapped(file: Path, *shape: int) -> Tensor:
@@ -130,32 +136,69 @@ def _found(folder: Path, name: str) -> Stored | None:
     file = folder / f"{name}.bytes"
     try:
         notes = json.loads((folder / f"{name}.json").read_bytes())
-        return Stored(file, notes["notes"]) if file.stat().st_size == notes["size"] else None
+        indexed = "index" not in notes or file.with_suffix(".index").stat().st_size == notes["index"]
+        return Stored(file, notes["notes"]) if indexed and file.stat().st_size == notes["size"] else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _create(folder: Path, family: str, name: str, room: int, make: Make) -> Stored:
-    # Left by killed processes, or decoded from the same images before they changed.
-    for other in _names(folder) - {name}:
-        if other.startswith(f"{family}-") or (folder / f"{other}.tmp").exists():
-            _remove(folder, other)
+def _create(folder: Path, family: str, name: str, room: int, make: Make, resume: bool) -> Stored:
     temporary, file = folder / f"{name}.tmp", folder / f"{name}.bytes"
+    index = file.with_suffix(".index")
+    _free(folder, family, name, room=False, versions=not resume)
+    done = False
     try:
-        with open(temporary, "wb") as opened:
-            _reserve(opened.fileno(), room)
+        with open(temporary, "r+b" if resume and temporary.exists() else "wb") as opened:
+            _reserve_or_free(opened.fileno(), room, folder, family, name)
             notes = make(opened)
             opened.truncate()
             size = opened.tell()
             _sync(opened)
         temporary.replace(file)
-        with open(temporary, "w", encoding="utf-8") as text:
-            json.dump({"size": size, "notes": notes}, text)
-            _sync(text)
-        temporary.replace(folder / f"{name}.json")
+        written = {"size": size, "notes": notes} | ({"index": index.stat().st_size} if resume else {})
+        _write(folder / f"{name}.json", json.dumps(written))
+        done = True
+    except OSError as error:
+        resume &= error.errno not in _FULL
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        # An index names the rows with which a later call can begin.
+        if not done and not (resume and index.exists()):
+            for path in (temporary, index, file.with_suffix(".bad")):
+                path.unlink(missing_ok=True)
+    _free(folder, family, name, room=False, versions=True)
     return Stored(file, notes)
+
+
+def _free(folder: Path, family: str, name: str, *, room: bool, versions: bool) -> None:
+    """Remove what killed processes have left and nothing can continue; to make room, also what could be continued.
+
+    With `versions`, other versions of the family are removed, too.
+    """
+    for other in _names(folder) - {name}:
+        left = (folder / f"{other}.tmp").exists() and (room or not (folder / f"{other}.index").exists())
+        if left or (versions and other.startswith(f"{family}-")):
+            _remove(folder, other)
+
+
+def _reserve_or_free(handle: int, room: int, folder: Path, family: str, name: str) -> None:
+    """Reserve room; on a full disk, give up earlier versions and interrupted work first."""
+    try:
+        _reserve(handle, room)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _free(folder, family, name, room=True, versions=True)
+        _reserve(handle, room)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a text so that the file is never there in part."""
+    temporary = file.with_suffix(".new")
+    with open(temporary, "w", encoding="utf-8") as opened:
+        opened.write(text)
+        _sync(opened)
+    temporary.replace(file)
 
 
 def _reserve(handle: int, room: int) -> None:

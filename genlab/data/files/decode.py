@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 Bytes = NDArray[np.uint8]
+Source = Path | bytes
+"""A file, or the contents of one."""
 Crop = Literal["none", "center", "random"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
@@ -37,15 +40,15 @@ class Style:
     """Factor by which an image is downscaled before it is cut into cells."""
 
 
-def decode(path: Path, style: Style) -> Bytes:
+def decode(source: Source, style: Style) -> Bytes:
     """Decode the first frame: C x H x W, upright, in 8 bits, on the background.
 
     Cells are returned as rows x columns x C x H x W. A file that cannot be decoded raises a BadFileError.
     """
     try:
-        plain = _opened(path, style)
+        plain = _opened(source, style)
     except Exception as error:  # A damaged file may raise almost anything in Pillow.
-        raise BadFileError(reason(error, path)) from None
+        raise BadFileError(reason(error, source)) from None
     if style.crop == "cells":
         size = (plain.width // style.shrink, plain.height // style.shrink)
         return cells_of(plain if style.shrink == 1 else _resized(plain, size), style.size)
@@ -84,23 +87,27 @@ def size_of(path: Path) -> tuple[int, int]:
         return 0, 0
 
 
-def is_grey(path: Path) -> bool | None:
+def is_grey(source: Source) -> bool | None:
     """Return True if the mode in the header has no colour; None if the header cannot be read."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(_readable(source), formats=FORMATS) as image:
             return image.mode in GREY
     except Exception:  # It is counted as bad when it is decoded.
         return None
 
 
-def _opened(path: Path, style: Style) -> Image.Image:
+def _opened(source: Source, style: Style) -> Image.Image:
     """Open the whole image, upright and in the mode of the style."""
-    with Image.open(path, formats=FORMATS) as image:
+    with Image.open(_readable(source), formats=FORMATS) as image:
         if style.crop != "cells":
             image.draft("L" if style.channels == 1 else "RGB", (_SPARE * style.size, _SPARE * style.size))
         image.load()
         check_range(image)
         return _in_mode(upright(image), style)
+
+
+def _readable(source: Source) -> Path | BytesIO:
+    return BytesIO(source) if isinstance(source, bytes) else source
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -155,12 +162,12 @@ def _fraction(digest: bytes) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def reason(error: Exception, path: Path) -> str:
+def reason(error: Exception, source: Source) -> str:
     """Return a few words on what is wrong with a file."""
     if isinstance(error, BadFileError):
         return str(error)
     if isinstance(error, UnidentifiedImageError):
-        empty = not path.stat().st_size
+        empty = not (len(source) if isinstance(source, bytes) else source.stat().st_size)
         return "it is empty" if empty else f"it is none of {', '.join(FORMATS)}"
     if isinstance(error, Image.DecompressionBombError):
         return "it unpacks to far too many pixels (a decompression bomb)"

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from genlab.data.dataset import SPLITS, Dataset
 from genlab.data.files import cache, table
-from genlab.data.files.first_pass import check_bad
-from genlab.data.files.listing import Listing, listed, shown
+from genlab.data.files.decode import Style
+from genlab.data.files.first_pass import decoded
+from genlab.data.files.listing import Listing, listed
 from genlab.data.files.offer import Offer, folder_with
 from genlab.data.files.vision import torchvision
-from genlab.data.sources.folder import check_numbers, decoded
+from genlab.data.sources.folder import bad_files, check_numbers, family, usable
 from genlab.registry import ConfigError
 
 _IMAGES, _ATTRIBUTES, _PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
@@ -28,21 +29,20 @@ def celeba(*, root: str | None, size: int, label: str | None, tolerate: float) -
     parts = _partition(folder / _PARTITION)
     place = (folder / _IMAGES).resolve()
     files = _files(place, list(parts))
-    stored = decoded(place, files, size, "center", 3, (255, 255, 255), tolerate)
-    bad: dict[str, str] = stored.notes["bad"]
-    check_bad(place, bad, len(files.names), tolerate)
-    names = [name for name in files.names if name not in bad]
+    style = Style(size, "center", 3, (255, 255, 255))
+    found = decoded(files, family(place, style, 3), style, 3, tolerate)
+    names = [files.names[number] for number in usable(files, found, tolerate)]
     splits = _splits([parts[name] for name in names])
     labels, classes = known.classes(names, label) if label is not None else (None, ())
     return Dataset.of_images(
-        cache.mapped(stored.file, len(names), 3, size, size),
+        cache.mapped(found.file, len(names), 3, size, size),
         splits,
         labels,
         classes,
         known.attributes(names),
-        file=stored.file,
-        contents=stored.notes["contents"],
-        bad_files=tuple(f"{shown(name)}: {reason}" for name, reason in bad.items()),
+        file=found.file,
+        contents=found.contents,
+        bad_files=bad_files(files, found),
     )
 
 
@@ -60,8 +60,11 @@ def _partition(path: Path) -> dict[str, int]:
 
 def _files(place: Path, names: list[str]) -> Listing:
     """Return the published files in their order; a missing one is found bad when it is opened."""
-    state = f"{listed(place).version} {' '.join(names)}"
-    return Listing(names, hashlib.sha256(state.encode()).hexdigest()[:16])
+    there = listed(place)
+    entries = dict(zip(there.names, there.entries, strict=True))
+    state = f"{there.version} {' '.join(names)}"
+    version = hashlib.sha256(state.encode()).hexdigest()[:16]
+    return Listing(place, [entries.get(name, f"{name}\0") for name in names], version)
 
 
 def _splits(numbers: list[int]) -> dict[str, Tensor]:

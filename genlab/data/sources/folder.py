@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import ImageColor
 from PIL import __version__ as pillow
 from torch import Tensor
@@ -14,11 +15,10 @@ from torch import Tensor
 from genlab.data.dataset import Dataset
 from genlab.data.files import cache, table
 from genlab.data.files.decode import Crop, Style
-from genlab.data.files.first_pass import check_bad, first_pass, found_channels
+from genlab.data.files.first_pass import Channels, Decoded, Items, check_bad, decoded
 from genlab.data.files.listing import SUFFIXES, Listing, listed, shown
 from genlab.registry import ConfigError, suggestion
 
-Channels = Literal["auto", 1, 3]
 SMALLEST, LARGEST = 8, 1024
 _EDITION = 1
 """Increased when the same files would give other bytes."""
@@ -42,19 +42,20 @@ def folder(
     check_numbers(size, validation, test, tolerate)
     known = _table(place, labels, label)
     files = files_in(place)
-    stored = decoded(place, files, size, crop, channels, colour(background), tolerate)
-    names = usable(place, files.names, stored, tolerate)
-    splits = split_by(stored.notes["places"], validation, test)
+    style = Style(size, crop, 3, colour(background))
+    found = decoded(files, family(place, style, channels), style, channels, tolerate)
+    names = [files.names[number] for number in usable(files, found, tolerate)]
+    splits = split_by(found.index.places, validation, test)
     numbers, classes = _labels(place, names, known, labels, label)
     return Dataset.of_images(
-        cache.mapped(stored.file, len(names), stored.notes["channels"], size, size),
+        cache.mapped(found.file, len(names), found.channels, size, size),
         splits,
         numbers,
         classes,
         known.attributes(names) if known else {},
-        file=stored.file,
-        contents=stored.notes["contents"],
-        bad_files=bad_files(stored),
+        file=found.file,
+        contents=found.contents,
+        bad_files=bad_files(files, found),
     )
 
 
@@ -78,20 +79,18 @@ def files_in(place: Path) -> Listing:
     return files
 
 
-def usable(place: Path, names: list[str], stored: cache.Stored, tolerate: float) -> list[str]:
-    """Return the files that could be decoded, if they are enough."""
-    bad: dict[str, str] = stored.notes["bad"]
-    check_bad(place, bad, len(names), tolerate)
-    left = [name for name in names if name not in bad]
+def usable(items: Items, found: Decoded, tolerate: float) -> list[int]:
+    """Return the numbers of the items that could be decoded, if they are enough."""
+    check_bad(items, found.index.reasons, tolerate)
+    left: list[int] = found.index.good.tolist()
     if not left:
-        raise ConfigError(f"None of the {len(names):,} files in {shown(str(place))} can be used as an image.")
+        raise ConfigError(f"None of the {len(items):,} {items.unit} in {items.place} can be used as an image.")
     return left
 
 
-def bad_files(stored: cache.Stored) -> tuple[str, ...]:
-    """Return the files that could not be decoded, each with the reason."""
-    bad: dict[str, str] = stored.notes["bad"]
-    return tuple(f"{shown(name)}: {reason}" for name, reason in bad.items())
+def bad_files(items: Items, found: Decoded) -> tuple[str, ...]:
+    """Return the items that could not be decoded, each with the reason."""
+    return tuple(f"{items.called(number)}: {reason}" for number, reason in found.index.reasons.items())
 
 
 def check_numbers(size: int, validation: float, test: float, tolerate: float) -> None:
@@ -141,38 +140,19 @@ def _table(place: Path, labels: str | None, label: str | None) -> table.Table | 
     raise ConfigError(f"labels must be null, folder or a table; found {searched.rstrip()}")
 
 
-def decoded(
-    place: Path,
-    files: Listing,
-    size: int,
-    crop: Crop,
-    channels: Channels,
-    background: tuple[int, int, int],
-    tolerate: float,
-) -> cache.Stored:
-    """Return the bytes of all images, from the cache if neither files nor settings have changed."""
-
-    def make(file: BinaryIO) -> dict[str, object]:
-        depth = found_channels(place, files.names) if channels == "auto" else channels
-        return first_pass(place, files.names, Style(size, crop, depth, background), tolerate, file)
-
-    room = len(files.names) * size * size * (1 if channels == 1 else 3)
-    return cache.once(family(place, size, crop, channels, background), files.version, room, make)
-
-
-def family(place: Path, *settings: object) -> str:
+def family(place: Path, style: Style, *settings: object) -> str:
     """Return the name in the cache of everything that is decoded of a folder with these settings."""
-    text = repr((_EDITION, pillow, str(place), *settings))
+    text = repr((_EDITION, pillow, str(place), replace(style, channels=0), *settings))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def split_by(digests: list[int], validation: float, test: float) -> dict[str, Tensor]:
+def split_by(digests: NDArray[np.int64], validation: float, test: float) -> dict[str, Tensor]:
     """Return the splits: a hash of each image's decoded pixels decides, whatever other images there are.
 
     So an image stays in its split when others are added, and its copies are in the same split. A rule by name could
     not do both. If no image falls into a wanted split, because there are few, the nearest one is taken for it.
     """
-    places = np.array(digests) / 2**48
+    places = digests / 2**48
     part = np.where(places < test, "test", np.where(places < test + validation, "validation", "train"))
     for name, wanted in (("test", test), ("validation", validation)):
         if wanted and not (part == name).any() and (train := places[part == "train"]).size:
@@ -195,7 +175,7 @@ def _labels(
         classes = known.classes(names, label)
     elif labels == "folder":
         classes = _folders_as_classes(place, names)
-    _check_classes(*classes)
+    check_classes(*classes)
     return classes
 
 
@@ -213,7 +193,8 @@ def _folders_as_classes(place: Path, names: list[str]) -> tuple[Tensor, tuple[st
     return torch.tensor([number[name] for name in folders]), tuple(map(shown, classes))
 
 
-def _check_classes(labels: Tensor | None, names: tuple[str, ...]) -> None:
+def check_classes(labels: Tensor | None, names: tuple[str, ...]) -> None:
+    """Raise a ConfigError for classes of fewer than two images."""
     counts = [] if labels is None else labels.bincount(minlength=len(names)).tolist()
     if small := [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if count < 2]:
         raise ConfigError(f"Every class needs at least two images; these have fewer: {', '.join(small)}.")

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import torch
 from PIL import Image
@@ -11,11 +10,10 @@ from torch import Tensor
 from genlab.data.dataset import Dataset
 from genlab.data.files import cache
 from genlab.data.files.decode import Style, cells_of
-from genlab.data.files.first_pass import first_pass, found_channels, found_sizes
+from genlab.data.files.first_pass import Channels, Decoded, decoded, found_channels, found_sizes
 from genlab.data.files.listing import Listing, shown
 from genlab.data.mosaic import Pictures, grid_of
 from genlab.data.sources.folder import (
-    Channels,
     bad_files,
     check_parts,
     colour,
@@ -51,18 +49,18 @@ def photos(
     check_parts(validation, test, tolerate)
     if shrink < 1:
         raise ConfigError(f"shrink must be at least 1, which leaves photographs as they are, got {shrink}.")
-    files = _distinct(place, files_in(place))
-    stored = _decoded(place, files, size, shrink, channels, colour(background), tolerate)
-    usable(place, files.names, stored, tolerate)
-    sizes = torch.tensor(stored.notes["grids"])
+    files = _distinct(files_in(place))
+    found = _decoded(files, Style(size, "cells", 3, colour(background), shrink), channels, tolerate)
+    usable(files, found, tolerate)
+    sizes = torch.from_numpy(found.index.grids)
     grid = grid_of(sizes)
-    splits = _of_cells(split_by(stored.notes["places"], validation, test), sizes)
+    splits = _of_cells(split_by(found.index.places, validation, test), sizes)
     return Pictures.of_images(
-        cache.mapped(stored.file, len(grid), stored.notes["channels"], size, size),
+        cache.mapped(found.file, len(grid), found.channels, size, size),
         splits,
-        contents=stored.notes["contents"],
-        file=stored.file,
-        bad_files=bad_files(stored),
+        contents=found.contents,
+        file=found.file,
+        bad_files=bad_files(files, found),
         grid=grid,
     )
 
@@ -93,42 +91,30 @@ def _regions(picture: Image.Image) -> list[Image.Image]:
     return [picture.crop((left, top, left + _REGION, top + _REGION)) for left, top in corners]
 
 
-def _distinct(place: Path, files: Listing) -> Listing:
+def _distinct(files: Listing) -> Listing:
     """Return each file once, whatever the number of links to it, so that no photograph counts twice."""
-    names: dict[object, str] = {}
-    for name in files.names:
+    entries: dict[object, str] = {}
+    for name, entry in zip(files.names, files.entries, strict=True):
         try:
-            state = os.stat(place / name)
-            names.setdefault((state.st_dev, state.st_ino), name)
+            state = os.stat(files.folder / name)
+            entries.setdefault((state.st_dev, state.st_ino), entry)
         except OSError:  # A missing file is found bad when it is opened.
-            names[name] = name
-    return Listing(list(names.values()), files.version)
+            entries[name] = entry
+    return Listing(files.folder, list(entries.values()), files.version)
 
 
-def _decoded(
-    place: Path,
-    files: Listing,
-    size: int,
-    shrink: int,
-    channels: Channels,
-    background: tuple[int, int, int],
-    tolerate: float,
-) -> cache.Stored:
+def _decoded(files: Listing, style: Style, channels: Channels, tolerate: float) -> Decoded:
     """Return the cells of all photographs, from the cache if neither files nor settings have changed."""
-    name = family(place, size, "cells", shrink, channels, background)
-    if found := cache.known(name, files.version):
+    name, size, shrink = family(files.folder, style, channels), style.size, style.shrink
+    if found := Decoded.found(name, files.version):
         return found
-    sizes = found_sizes(place, files.names)
+    sizes = found_sizes(files.folder, files.names)
     smaller = [(width // shrink, height // shrink) for width, height in sizes]
-    _check_largest(place, smaller, size)
-    depth = found_channels(place, files.names) if channels == "auto" else channels
-
-    def make(file: BinaryIO) -> dict[str, Any]:
-        costs = [width * height * _BYTES_OF_A_PIXEL for width, height in sizes]
-        return first_pass(place, files.names, Style(size, "cells", depth, background, shrink), tolerate, file, costs)
-
+    _check_largest(files.folder, smaller, size)
+    depth = found_channels(files.opened(range(len(files)))) if channels == "auto" else channels
     cells = sum((width // size) * (height // size) for width, height in smaller)
-    return cache.once(name, files.version, cells * depth * size * size, make)
+    costs = [width * height * _BYTES_OF_A_PIXEL for width, height in sizes]
+    return decoded(files, name, style, depth, tolerate, cells, costs)
 
 
 def _check_largest(place: Path, sizes: list[tuple[int, int]], size: int) -> None:

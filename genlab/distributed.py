@@ -1,0 +1,274 @@
+"""Processes that train one run together, as torchrun starts them: their ranks, and the messages between them.
+
+In a process of its own there is one rank, and no message is sent.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from genlab.registry import RunError
+
+Value = TypeVar("Value")
+
+_PATIENCE = timedelta(hours=12)
+"""The time that a process waits for the others: one of them may train a feature network or measure for long.
+
+A process that has ended is noticed at once, whatever this is.
+"""
+
+
+class LostError(RunError):
+    """Another process of the run has ended."""
+
+
+@dataclass
+class _State:
+    alone: bool = False
+    """True while this process works by itself, as if there were no others."""
+    sharing: bool = False
+    """True while a batch is this process's part of a larger one."""
+    store: Any = None
+    """Values that outlive the processes, if torchrun starts them again."""
+
+
+_state = _State()
+
+
+def launched() -> bool:
+    """Return True if torchrun, or another launcher of torch.distributed, has started this process."""
+    return {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+
+
+def processes() -> int:
+    """Return the number of processes that were started for this run."""
+    return int(os.environ["WORLD_SIZE"]) if launched() else 1
+
+
+def local_rank() -> int:
+    """Return the number of this process among those of its machine."""
+    return int(os.environ["LOCAL_RANK"]) if launched() else 0
+
+
+def local_count() -> int:
+    """Return the number of processes on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if launched() else 1
+
+
+def first() -> bool:
+    """Return True for the one process that writes files and prints."""
+    return not launched() or os.environ["RANK"] == "0"
+
+
+def count() -> int:
+    """Return the number of processes that work together now."""
+    return 1 if _state.alone or not dist.is_initialized() else dist.get_world_size()
+
+
+def rank() -> int:
+    """Return the number of this process among those that work together now."""
+    return 0 if _state.alone or not dist.is_initialized() else dist.get_rank()
+
+
+def join(device: torch.device) -> None:
+    """Meet the other processes; on GPUs they talk through NCCL, and through gloo about what is on the CPU."""
+    if processes() == 1 or dist.is_initialized():
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # torchrun keeps one store for all starts of its processes, with the values of those that have ended. So each start
+    # has names of its own in it.
+    served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    place, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    _state.store = dist.TCPStore(  # type: ignore[attr-defined]
+        place, port, is_master=not served and first(), timeout=_PATIENCE
+    )
+    dist.init_process_group(
+        "cuda:nccl,cpu:gloo" if device.type == "cuda" else "gloo",
+        store=dist.PrefixStore(  # type: ignore[attr-defined]
+            f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", _state.store
+        ),
+        rank=int(os.environ["RANK"]),
+        world_size=processes(),
+        timeout=_PATIENCE,
+        device_id=device if device.type == "cuda" else None,
+    )
+
+
+def leave() -> None:
+    """Part from the other processes, after all of them have come this far."""
+    if dist.is_initialized():
+        wait()
+        dist.destroy_process_group()
+        _state.store = None
+
+
+def remember(name: str, value: str) -> None:
+    """Keep a value for the processes that torchrun starts if one of these ends early."""
+    if _state.store is not None:
+        _state.store.set(f"genlab/{name}", value)
+
+
+def remembered(name: str) -> str | None:
+    """Return a value that an earlier start has kept."""
+    if _state.store is None or not _state.store.check([f"genlab/{name}"]):
+        return None
+    value: bytes = _state.store.get(f"genlab/{name}")
+    return value.decode()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Work by itself inside a `with` block, as if there were no other processes."""
+    before, _state.alone = _state.alone, True
+    try:
+        yield
+    finally:
+        _state.alone = before
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Let the first process of each machine do the work of a `with` block by itself, then all others.
+
+    What the first one stores in the cache folder, the others find.
+    """
+    if count() == 1:
+        yield
+        return
+    if local_rank() != 0:
+        wait()
+    with alone():
+        yield
+    if local_rank() == 0:
+        wait()
+    wait()
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Treat batches inside a `with` block as parts of larger ones, of which each process has its own rows.
+
+    Random numbers are then drawn for the whole batch, so that they do not depend on the number of processes.
+    """
+    before, _state.sharing = _state.sharing, True
+    try:
+        yield
+    finally:
+        _state.sharing = before
+
+
+def parts() -> int:
+    """Return the number of parts of a batch: 1 if this process has all of its rows."""
+    return count() if _state.sharing else 1
+
+
+def rows(total: int, of: tuple[int, int] | None = None) -> slice:
+    """Return the rows of a batch that are this process's part, or part `of[0]` of `of[1]`."""
+    number, number_of_parts = of or (rank() if _state.sharing else 0, parts())
+    each = total // number_of_parts
+    return slice(number * each, (number + 1) * each)
+
+
+def gathered(values: Tensor) -> Tensor:
+    """Return the rows of the whole batch, in its order; gradients flow back to the process that each row is from."""
+    if parts() == 1:
+        return values
+    found: Tensor = _Gathered.apply(values)  # type: ignore[no-untyped-call]
+    return found
+
+
+def averaged(values: Tensor) -> Tensor:
+    """Return the mean over the parts of a batch; gradients flow back to all of them."""
+    if parts() == 1:
+        return values
+    return gathered(values.unsqueeze(0)).mean(0)
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace tensors by their means over all processes, in one message for each type of numbers."""
+    if count() == 1:
+        return
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        some = [tensor for tensor in tensors if tensor.dtype == dtype]
+        flat = add(torch.cat([tensor.flatten() for tensor in some])).div_(count())
+        means = torch.split(flat, [tensor.numel() for tensor in some])
+        torch._foreach_copy_(some, [mean.view_as(tensor) for mean, tensor in zip(means, some, strict=True)])
+
+
+def add(values: Tensor) -> Tensor:
+    """Return the sum over all processes, without gradients; the given tensor is overwritten."""
+    if count() > 1:
+        _sent(lambda: dist.all_reduce(values))
+    return values
+
+
+def stacked(values: Tensor) -> Tensor:
+    """Return the values of all processes, one a row, without gradients."""
+    found = values.new_empty(count(), *values.shape)
+    _sent(lambda: dist.all_gather(list(found.unbind(0)), values.contiguous()))
+    return found
+
+
+def any_of(flag: bool) -> bool:
+    """Return True if the flag is true in any process."""
+    if count() == 1:
+        return flag
+    raised = torch.tensor(int(flag))
+    _sent(lambda: dist.all_reduce(raised, dist.ReduceOp.MAX))
+    return bool(raised)
+
+
+def told(value: Value) -> Value:
+    """Return the value of the first process in all of them."""
+    if count() == 1:
+        return value
+    box = [value]
+    _sent(lambda: dist.broadcast_object_list(box, 0))
+    return box[0]
+
+
+def collected(value: Value) -> list[Value]:
+    """Return the values of all processes, in the order of their ranks."""
+    if count() == 1:
+        return [value]
+    box: list[Any] = [None] * count()
+    _sent(lambda: dist.all_gather_object(box, value))
+    return box
+
+
+def wait() -> None:
+    """Wait until all processes have come this far."""
+    collected(None)
+
+
+class _Gathered(torch.autograd.Function):
+    """The rows of all processes; the gradients that all of them have of a row are added up."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return stacked(values).flatten(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        own = len(gradient) // count()
+        return add(gradient.contiguous().clone())[rank() * own :][:own]
+
+
+def _sent(send: Callable[[], Value]) -> Value:
+    """Send a message; raise a LostError if another process has ended."""
+    try:
+        return send()
+    except RuntimeError as error:  # gloo and NCCL raise this, or a class below it
+        reason = str(error).strip().split("\n")[0]
+        if not re.search("connection|broken pipe|abort|closed|tim(ed |e)out|remote", reason, re.IGNORECASE):
+            raise
+        raise LostError(f"Another process of this run has ended, so this one stops, too ({reason}).") from error
