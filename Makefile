@@ -3,7 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := genlab tests benchmarks docs
+CODE := genlab hydra_plugins tests benchmarks docs
+CONSTRAINTS ?= constraints.txt
+# All extras but umap, which brings a compiler along; the tests do without it.
+EXTRAS := explore,export,hub,inception,launchers,lite0,parquet,search
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
 .PHONY: help
 help: ## list the targets
@@ -12,15 +16,16 @@ help: ## list the targets
 .PHONY: setup
 setup: $(VENV)/.current ## make .venv with all that is needed; nothing where it is current
 
-$(VENV)/.current: pyproject.toml constraints.txt
+$(VENV)/.current: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(INSTALL) pip # older ones than 25.1 know no dependency groups
+	$(INSTALL) torch
+	$(INSTALL) -e '.[$(EXTRAS)]' --group dev
 	@touch $@
 
 # The tools of the docs are installed by `make docs` alone, so that `make test` needs none of them.
 $(VENV)/.docs: $(VENV)/.current
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(INSTALL) --group docs
 	@touch $@
 
 .PHONY: train
@@ -58,6 +63,10 @@ format: setup ## format the code
 configuration: setup ## write the settings of configs/ into docs/configuration.md
 	$(BIN)/python docs/generate_configuration.py
 
+.PHONY: lock
+lock: setup ## write uv.lock anew after a change of the dependencies
+	$(BIN)/uv lock
+
 .PHONY: docs
 docs: $(VENV)/.docs configuration ## build the site into docs/_build/html; warnings are errors
 	rm -rf docs/api # pages of modules that are gone
@@ -71,6 +80,7 @@ benchmark: setup ## measure speed, memory, quality, loading, upscaling and every
 	$(BIN)/python -m benchmarks.quality $(ROOT)
 	$(BIN)/python -m benchmarks.loading
 	$(BIN)/python -m benchmarks.folder
+	$(BIN)/python -m benchmarks.million
 	$(BIN)/python -m benchmarks.adversarial_speed
 	$(BIN)/python -m benchmarks.adversarial $(or $(ROOT),null)
 	$(BIN)/python -m benchmarks.upscaling

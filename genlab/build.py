@@ -1,6 +1,7 @@
 """Build data, models and trainers from a config; the only file that knows every registry."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from genlab.registry import ConfigError
 from genlab.training.console import Console
 from genlab.training.engine import choose_device
 from genlab.training.trainer import Trainer
+from genlab.training.validation import Quick
 
 TABLES: plugins.Tables = {"MODELS": MODELS, "NETWORKS": NETWORKS, "SOURCES": SOURCES, "EXTRACTORS": EXTRACTORS}
 """The registries that a plugin can extend."""
@@ -132,8 +134,16 @@ def build_trainer(config: Config, dataset: Dataset, console: Console | None = No
         device=device,
         best=config.best,
         loading=config.loading,
-        quick=quick(model, dataset, device, extractor) if config.trainer.evaluate else None,
+        quick=_quick(config, model, dataset, device, extractor) if config.trainer.evaluate else None,
     )
+
+
+def _quick(
+    config: Config, model: Model, dataset: Dataset, device: torch.device, extractor: Callable[[], Extractor]
+) -> Quick:
+    """Return the quick metrics; with `always`, a clock that stands still lets no validation go without them."""
+    clock = (lambda: 0.0) if config.trainer.evaluate == "always" else time.perf_counter
+    return quick(model, dataset, device, extractor, clock)
 
 
 def _check_fitted_prior(config: Config, model: Model) -> None:

@@ -2,9 +2,13 @@
 
 import hashlib
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
+
+from genlab import distributed
 
 
 def key(seed: int, purpose: str, *numbers: int) -> int:
@@ -37,8 +41,42 @@ def normal(count: int, *size: int, device: torch.device, generator: torch.Genera
     width = math.prod(size)
     # On a CPU torch draws in blocks of 16, so each row is drawn in whole blocks.
     blocks = math.ceil(width / 16)
-    rows = torch.randn(count, 16 * blocks, generator=generator, device=generator.device if generator else device)
+    rows = _drawn(torch.randn, count, 16 * blocks, device=device, generator=generator)
     return rows[:, :width].reshape(count, *size).to(device)
+
+
+def normal_like(values: Tensor) -> Tensor:
+    """Draw a standard normal number for each number of a batch, which must have all of its rows or an equal part.
+
+    This is faster than `normal`, but n rows and then m rows are not the same as n + m rows at once.
+    """
+    return _drawn(torch.randn, values.shape[0], *values.shape[1:], device=values.device)
+
+
+def uniform(count: int, *size: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+    """Draw numbers in [0, 1), `size` for each of `count` rows."""
+    return _drawn(torch.rand, count, *size, device=device, generator=generator)
+
+
+def integers(
+    low: int, high: int, count: int, *size: int, device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw integers from `low` to `high - 1`, `size` for each of `count` rows."""
+    return _drawn(partial(torch.randint, low, high), count, *size, device=device, generator=generator)
+
+
+def _drawn(
+    draw: Callable[..., Tensor],
+    count: int,
+    *size: int,
+    device: torch.device,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw `count` rows; if several processes share a batch, draw those of the whole batch and return our part."""
+    parts = distributed.parts()
+    place = generator.device if generator else device
+    found = draw((count * parts, *size), generator=generator, device=place)
+    return found if parts == 1 else found[distributed.rows(count * parts)]
 
 
 def normal_rows(seed: int, purpose: str, first: int, count: int, *size: int) -> Tensor:

@@ -12,6 +12,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Each part may import from the parts above it in this list and from those on its own line; __init__ is lazy.
 ORDER = [
     {"registry", "charts", "pages"},
+    {"distributed"},
     {"randomness"},
     {"kinds"},
     {"contract"},
@@ -25,6 +26,7 @@ ORDER = [
     {"runs"},
     {"evaluation"},
     {"comparison", "lab"},
+    {"search"},
     {"report"},
     {"explore"},
     {"cli"},
@@ -32,8 +34,9 @@ ORDER = [
 ]
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 LIBRARIES = {
-    "hydra": {"config/compose.py"},
-    "omegaconf": {"config/compose.py"},
+    "hydra": {"config/compose.py", "config/sweeps.py"},
+    "omegaconf": {"config/compose.py", "config/sweeps.py"},
+    "optuna": {"search"},
     "typer": {"cli"},
     "safetensors": {"training/checkpoint.py"},
     "tensorboard": {"training/journal.py"},
@@ -44,6 +47,7 @@ LIBRARIES = {
     "onnx": {"lab/export/onnx.py"},
     "onnxruntime": {"lab/export/onnx.py"},
     "huggingface_hub": {"lab/export/card.py"},
+    "pyarrow": {"data/files/arrow.py", "data/files/arrow_columns.py"},
     **dict.fromkeys(("wandb", "mlflow", "trackio"), {"lab/trackers.py"}),
 }
 

@@ -1,5 +1,6 @@
 """The command `genlab`: collects the commands; nothing heavy is imported before a command needs it."""
 
+import os
 import threading
 import warnings
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ from genlab.cli import (
     report,
     resume,
     sample,
+    search,
     track,
     train,
     traverse,
@@ -54,6 +56,7 @@ app = typer.Typer(
 )
 app.command(add_help_option=False)(train.train)
 app.command()(resume.resume)
+app.command(add_help_option=False)(search.search)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(report.report)
@@ -88,11 +91,18 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def genlab(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Train, measure and use the classic generative models."""
+    # torchrun starts every command several times, and these are for one process.
+    if "RANK" in os.environ and context.invoked_subcommand not in ("train", "resume"):
+        from genlab import distributed
+
+        if not distributed.first():
+            raise typer.Exit
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Turns errors into a sentence for the user and an exit code."""
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except (ConfigError, RunError) as error:
-        print(error, file=sys.stderr)
+        if message := _message(error):
+            print(message, file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except BrokenPipeError:  # typer ends the program quietly, as `genlab list models | head` expects
         raise
@@ -30,6 +32,22 @@ def sentences() -> Iterator[None]:
     except (KeyboardInterrupt, typer.Abort):  # typer.Abort: Ctrl-C at a question
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
+
+
+def _message(error: Exception) -> str:
+    """Return the text of an error; of several processes only the first one reports the error of a run.
+
+    Then all of them have it, or it says that another one has ended.
+    """
+    from genlab.registry import RunError
+
+    if "RANK" not in os.environ:
+        return str(error)
+    from genlab import distributed
+
+    if distributed.first():
+        return str(error)
+    return "" if isinstance(error, RunError) else f"Process {os.environ['RANK']}: {error}"
 
 
 def quietly(failure: threading.ExceptHookArgs) -> None:

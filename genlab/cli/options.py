@@ -1,5 +1,6 @@
 """Arguments and options that commands share, with their help texts and completions."""
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -76,7 +77,8 @@ def trust(given: bool) -> "Trust":
     """Return the user's consent to run the plugins of runs; ask only if the user sees the question and can answer."""
     from genlab.config.trust import Trust
 
-    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    # One of several processes cannot ask: all of them would.
+    interactive = sys.stdin.isatty() and sys.stdout.isatty() and "RANK" not in os.environ
     return Trust(given, typer.confirm if interactive else None)
 
 
@@ -85,6 +87,14 @@ def _complete_override(context: typer.Context, incomplete: str) -> list[str]:
 
     # Typer passes no arguments to a callback that asks for them under their own name.
     return complete(context.params.get("overrides") or [], incomplete)
+
+
+def _complete_search(context: typer.Context, incomplete: str) -> list[str]:
+    from genlab.search.settings import HELP
+
+    own = [f"search.{name}=" for name in HELP]
+    found = [word for word in own if word.startswith(incomplete)]
+    return found if incomplete.startswith("search.") else [*_complete_override(context, incomplete), *found]
 
 
 def _complete_run(incomplete: str) -> list[str]:
@@ -114,6 +124,15 @@ Overrides = Annotated[
         "(default: vae on fashion-mini).",
         show_default=False,
         autocompletion=_complete_override,
+    ),
+]
+SearchOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SETTING=RANGE | SETTING=VALUE",
+        help="Settings with ranges or choices, others as for `genlab train`, and search.SETTING=VALUE.",
+        show_default=False,
+        autocompletion=_complete_search,
     ),
 ]
 RunName = Annotated[

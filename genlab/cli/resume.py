@@ -1,12 +1,13 @@
 """`genlab resume`: continue a run."""
 
+import sys
 from typing import Annotated
 
 import typer
 
 from genlab.cli import options
 
-_BUDGET = "trainer.epochs or trainer.steps (the new total, default: as before), or device."
+_BUDGET = "trainer.epochs or trainer.steps (the new total, default: as before), device or devices."
 
 
 def resume(
@@ -18,12 +19,21 @@ def resume(
     from genlab.runs.run import find
 
     run = find(name)
+    from genlab import distributed
+    from genlab.runs import lifecycle
+
+    config = lifecycle.changed(run, overrides or [])
+    if config.devices > 1 and not distributed.launched():
+        from genlab.cli.together import start
+
+        raise typer.Exit(start(config.devices, sys.argv[1:]))
     from genlab.cli.tables import console
     from genlab.cli.train import finish
     from genlab.lab.after_training import fit_asked_prior
-    from genlab.runs import lifecycle
 
     shown, trusted = console(), options.trust(trust)
     resumed, outcome = lifecycle.resume(run, overrides or [], shown, trusted)
-    fit_asked_prior(resumed, outcome, shown, trusted)
+    distributed.leave()
+    if distributed.first():
+        fit_asked_prior(resumed, outcome, shown, trusted)
     finish(resumed, outcome)

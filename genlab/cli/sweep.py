@@ -4,16 +4,25 @@ import dataclasses
 import shlex
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+import typer
+
+from genlab.cli.jobs import Jobs
 from genlab.cli.tables import console, runs_table, terminal
-from genlab.config import compose
+from genlab.config import sweeps
 from genlab.config.schema import Config
+from genlab.config.sweeps import Ended
 from genlab.config.trust import Trust
+from genlab.data.progress import silent
 from genlab.lab.after_training import fit_asked_prior
+from genlab.registry import ConfigError, RunError
 from genlab.runs import lifecycle
 from genlab.runs.run import OUTPUTS, find, runs
+from genlab.training.console import Console
 
 
 def sweep(overrides: list[str], folders: list[Path], files: list[str], trust: Trust) -> None:
@@ -23,16 +32,26 @@ def sweep(overrides: list[str], folders: list[Path], files: list[str], trust: Tr
     folder = Path(named[-1].removeprefix("run=")) if named else OUTPUTS / "sweeps" / stamp
     rest = [_with_folders(override) for override in overrides if override not in named]
     # Before the first job trains: a mistake in the last one would be found hours later.
-    jobs = compose.combinations(rest, folder, folders, files)
+    jobs = sweeps.combinations(rest, folder, folders, files)
+    engine = sweeps.engine_of(rest, folders, len(jobs) or None)
     lifecycle.check([_in(place, config) for place, config in jobs.items()], console(), trust)
-    print(f"The runs of this sweep are in {folder}. To continue it, repeat the command with run={folder}")
+    print(f"The runs of this sweep are in {folder}. To continue it, repeat the command with run={folder}", flush=True)
+    if list(jobs) == [folder / sweeps.ONLY]:
+        print("No setting has several values, so there is one job. A list such as seed=1,2,3 makes several.")
+    # In another process nobody can answer a question. The plugins were accepted above.
+    asked = dataclasses.replace(trust, ask=None) if engine.apart else trust
+    job = partial(_job, trust=asked, command=lifecycle.command_line(sys.argv[1:]), apart=engine.apart)
+    shown = Jobs(list(jobs), engine)
     try:
-        # Taken here: Hydra gets other arguments in sys.argv while it sweeps.
-        job = partial(_job, trust=trust, command=lifecycle.command_line(sys.argv[1:]))
-        compose.sweep(rest, folder, job, folders, files)
+        with shown.watching() if engine.apart else nullcontext():
+            ended = sweeps.sweep(rest, folder, job, folders, files, jobs=len(jobs) or None, announce=shown.stopping)
     finally:
         if found := runs(folder):  # none if the first job was refused
             terminal().print(runs_table(found))
+    if shown.signal is not None and any(end.stopped or end.value for end in ended):
+        print(f"Stopped and saved. To continue, repeat the command with run={folder}")
+        raise typer.Exit(128 + shown.signal)
+    _refuse_failures(ended)
     print(
         "The sweep is done. Measure its runs, compare them, write a report, or open their curves and the HParams tab:"
     )
@@ -40,18 +59,32 @@ def sweep(overrides: list[str], folders: list[Path], files: list[str], trust: Tr
     print(*(f"  genlab {command} {shlex.quote(str(folder))}" for command in commands), sep="\n")
 
 
-def _job(config: Config, folder: Path, trust: Trust, command: str) -> float | None:
-    """Train one run; return its best validation metric, which a sweeper that searches minimises."""
-    shown = console()
-    run, outcome = lifecycle.train(_in(folder, config), shown, trust, command)
-    fit_asked_prior(run, outcome, shown, trust)
-    if outcome and outcome.signal is not None:
+def _refuse_failures(ended: Sequence[Ended]) -> None:
+    """Raise an error that says which jobs have failed, and why."""
+    failed = [end for end in ended if end.error]
+    for trace in dict.fromkeys(end.trace for end in failed if end.trace):
+        print(trace, file=sys.stderr)
+    if not failed:
+        return
+    kind = ConfigError if all(end.mistake for end in failed) else RunError
+    lines = [f"  {end.place}: {end.error}" for end in failed]
+    raise kind("\n".join([f"{len(failed)} of {len(ended)} jobs failed:", *lines]))
+
+
+def _job(config: Config, folder: Path, trust: Trust, command: str, apart: bool = False) -> int | None:
+    """Train one run; return the signal that stopped it. In a process of its own it reports in log.txt alone."""
+    shown = Console() if apart else console()
+    with silent() if apart else nullcontext():
+        run, outcome = lifecycle.train(_in(folder, config), shown, trust, command)
+        fit_asked_prior(run, outcome, shown, trust)
+    if not outcome or outcome.signal is None:
+        return None
+    if not apart:
         print(
             f"Stopped at step {outcome.step:,} and saved. To continue, repeat the command with run=FOLDER of the sweep."
         )
-        sys.exit(128 + outcome.signal)  # Hydra would swallow an Exception and start the next job
-    best = run.facts.get("best")
-    return best["value"] if best else None
+        sys.exit(128 + outcome.signal)  # ends the sweep: no other job starts
+    return outcome.signal
 
 
 def _in(folder: Path, config: Config) -> Config:

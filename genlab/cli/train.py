@@ -1,6 +1,7 @@
 """`genlab train`: train one model, or with -m every combination of settings."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,13 +46,21 @@ def train(
     else:
         # Composed before torch is imported, so that a mistake is reported at once.
         config = compose.compose(given, folders, files)
+        from genlab import distributed
+
+        if config.devices > 1 and not distributed.launched():
+            from genlab.cli.together import start
+
+            raise typer.Exit(start(config.devices, sys.argv[1:]))
         from genlab.cli.tables import console
         from genlab.lab.after_training import fit_asked_prior
         from genlab.runs import lifecycle
 
         shown, trusted = console(), options.trust(trust)
         run, outcome = lifecycle.train(config, shown, trusted)
-        fit_asked_prior(run, outcome, shown, trusted)
+        distributed.leave()
+        if distributed.first():
+            fit_asked_prior(run, outcome, shown, trusted)
         finish(run, outcome)
 
 
@@ -65,11 +74,17 @@ def _looks(path: Path) -> tuple[str, str]:
 
 
 def finish(run: "Run", outcome: "Outcome | None") -> None:
-    """Print the result and what to type next; exit as the signal asks if the run was stopped."""
+    """Print the result and what to type next; exit as the signal asks if the run was stopped.
+
+    Of several processes that train together, the first one prints.
+    """
+    from genlab import distributed
     from genlab.cli.tables import outcome_table, terminal
 
     if outcome is None:
         return
+    if not distributed.first():
+        raise typer.Exit(0 if outcome.state == "finished" else 128 + (outcome.signal or 0))
     folder = shlex.quote(str(run.path))
     if outcome.state == "finished":
         terminal().print(outcome_table(run))

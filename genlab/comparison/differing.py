@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 Settings = Mapping[str, Any]
 
-_NEVER_SHOWN = ("run", "device", "plugins")
+_NEVER_SHOWN = ("run", "device", "devices", "plugins")
 _FIRST, _LAST = ("model", "data"), ("seed",)
 # These settings change logs, measurements and files of a training, but not the trained weights.
 _WITHOUT_EFFECT = (

@@ -1,13 +1,13 @@
 """Compose a config from YAML files and arguments; the only file that knows Hydra and OmegaConf."""
 
-import os
 import re
-import sys
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from genlab.config.engines import missing
 from genlab.config.hints import refuse_recipe, refuse_setting, refuse_word
 from genlab.config.schema import PARTS, Config, Plain, flatten, one_budget, read, settings_of
 from genlab.registry import ConfigError
@@ -44,38 +44,44 @@ def compose(overrides: Sequence[str], folders: Sequence[Path] = (), plugins: Seq
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    if own := next((text for text in overrides if is_hydras(text)), None):
+        key = own.lstrip("+~").partition("=")[0]
+        raise ConfigError(f"{key} is for commands that train several models. Add -m for a sweep, or leave it out.")
     prepared = _prepared(overrides, folders)
-    with _hydra(folders) as composed:
+    with composer(folders) as composed:
         try:
             found = composed(prepared)
         except (HydraException, OmegaConfBaseException):
             # Hydra refuses a setting that no recipe lists. We suggest a listed one, or let the class accept it.
             _refuse(prepared, composed)
             found = composed([_forced(override) for override in prepared])
-        plain = _plain(*found)
+        plain = plain_of(*found)
     return read(plain, plugins)
 
 
 @contextmanager
-def _hydra(folders: Sequence[Path]) -> Iterator[Callable[[Sequence[str]], Composed]]:
-    """Give a function that composes overrides to settings and to the names that were chosen."""
+def composer(folders: Sequence[Path], *, whole: bool = False) -> Iterator[Callable[[Sequence[str]], Composed]]:
+    """Give a function that composes overrides to settings and to the names that were chosen.
+
+    Hydra's own settings are left out, unless the whole config is wanted.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
     def composed(overrides: Sequence[str]) -> Composed:
-        found = hydra_compose("train", [*overrides, _search(folders)], return_hydra_config=True)
-        settings = OmegaConf.masked_copy(found, [str(key) for key in found if key != "hydra"])
+        found = hydra_compose("train", [*overrides, search_path(folders)], return_hydra_config=True)
+        settings = OmegaConf.masked_copy(found, [str(key) for key in found if whole or key != "hydra"])
         return settings, found.hydra.runtime.choices
 
     try:
-        with _translated(folders), initialize_config_dir(str(directory()), version_base="1.3"):
+        with translated(folders), initialize_config_dir(str(directory()), version_base="1.3"):
             yield composed
     except (ValueError, TypeError, AttributeError, KeyError) as error:  # Hydra raises these for values that it misreads
         raise ConfigError(f"Cannot compose these settings: {error}") from None
 
 
-def _plain(composed: Any, chosen: Mapping[str, str]) -> Plain:
+def plain_of(composed: Any, chosen: Mapping[str, str]) -> Plain:
     """Convert a composed config to plain values, with the names of the chosen recipes."""
     from omegaconf import OmegaConf
 
@@ -107,95 +113,44 @@ def load(path: Path) -> Config:
     from omegaconf import OmegaConf
 
     try:
-        with _translated():
+        with translated():
             plain: Any = OmegaConf.to_container(OmegaConf.load(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
     return read(dict(settings_of(str(path), plain)))
 
 
-def combinations(
-    overrides: Sequence[str], folder: Path, folders: Sequence[Path] = (), plugins: Sequence[str] = ()
-) -> dict[Path, Config]:
-    """Return the config of every job of a sweep by its folder; none if the sweeper chooses the values as it goes."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    prepared, parsed = _parsed(overrides, folders)
-    if any(override.is_sweep_override() and not override.is_discrete_sweep() for override in parsed):
-        return {}
-    if any(override.startswith("hydra/sweeper") for override in prepared):
-        return {}
-    fixed = _fixed(parsed)
-    (jobs,) = BasicSweeper.split_arguments(parsed, None)
-    with _hydra(folders) as composed:
-        return {_place(folder, job, fixed): read(_plain(*composed(job)), plugins) for job in jobs}
+def searched(overrides: Sequence[str], folders: Sequence[Path] = ()) -> tuple[list[str], list[Any]]:
+    """Return the arguments that are the same for all trials of a search, and the parsed ones with several values."""
+    _, parsed = parsed_overrides(overrides, folders)
+    pairs = zip(overrides, parsed, strict=False)
+    fixed = [text for text, override in pairs if not override.is_sweep_override()]
+    # Arguments that follow from others, such as trainer.epochs=null, come last. Those that follow from a range do not
+    # follow from the arguments of a trial alone.
+    implied = one_budget(dict.fromkeys(text.partition("=")[0] for text in fixed))
+    more = [override for override in parsed[len(overrides) :] if override.key_or_group not in implied]
+    fixed += [override.input_line.lstrip("+") for override in more]
+    return fixed, [override for override in parsed if override.is_sweep_override()]
 
 
-def sweep(
-    overrides: Sequence[str],
-    folder: Path,
-    task: Callable[[Config, Path], float | None],
-    folders: Sequence[Path] = (),
-    plugins: Sequence[str] = (),
-) -> None:
-    """Run a task for every combination of the overrides, each in its own folder, through Hydra.
-
-    A job that fails does not stop the others. The first failure is raised at the end.
-    """
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-
-    prepared, parsed = _parsed(overrides, folders)
-    fixed, failures = _fixed(parsed), list[Exception]()
-
-    def job(found: Any) -> float | None:
-        settings = HydraConfig.get()
-        try:
-            with _translated(folders):
-                plain = _plain(found, settings.runtime.choices)
-            return task(read(plain, plugins), _place(folder, settings.overrides.task, fixed))
-        except Exception as error:  # Hydra would print a line of its own about it
-            failures.append(error)
-            return None
-
-    quiet = ["hydra/hydra_logging=disabled", "hydra/job_logging=disabled", "hydra.output_subdir=null"]
-    place = [_readable(f"hydra.sweep.dir={folder}"), "hydra.sweep.subdir=."]
-    arguments, os.environ["HYDRA_FULL_ERROR"] = sys.argv, "1"
-    sys.argv = ["genlab", "--multirun", *quiet, *place, _search(folders), *prepared]
-    try:
-        with _translated(folders):
-            hydra.main(version_base="1.3", config_path=str(directory()), config_name="train")(job)()
-    except Exception:
-        # A sweeper that searches fails because a job has no value; the failure of that job says why.
-        if not failures:
-            raise
-    finally:
-        sys.argv = arguments
-    if failures:
-        raise failures[0]
-
-
-def _parsed(overrides: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], list[Any]]:
+def parsed_overrides(overrides: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], list[Any]]:
     """Return the overrides of a sweep for Hydra, as texts and parsed; raise a ConfigError for a mistyped setting."""
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    parser, prepared = OverridesParser.create(), _prepared(overrides, folders)
-    with _hydra(folders) as composed:
-        _refuse([_first(override) for override in parser.parse_overrides(prepared)], composed)
+    prepared = _prepared(overrides, folders)
+    with composer(folders) as composed:
+        # The loader lists the recipes that model=glob(*) means.
+        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+        given = parser.parse_overrides(prepared)
+        own = {text: override for text, override in zip(prepared, given, strict=True) if is_hydras(text)}
+        _refuse_hydras(own)
+        # Composed now, so that a mistake in it is reported before the sweep begins.
+        composed([text for text in own if "sweeper" in text])
+        _refuse([first_value(override) for override in given], composed)
     forced = [_forced(override) for override in prepared]
-    with _translated(folders):
+    with translated(folders):
         return forced, parser.parse_overrides(forced)
-
-
-def _fixed(parsed: Sequence[Any]) -> set[str]:
-    """Return the overrides that are the same for all jobs of a sweep."""
-    return {override.input_line for override in parsed if not override.is_sweep_override()}
-
-
-def _place(folder: Path, job: Sequence[str], fixed: set[str]) -> Path:
-    """Return the folder of a job, which is named after the swept settings."""
-    swept = [override.lstrip("+") for override in job if override not in fixed]
-    return folder / (re.sub(r"[^\w.=,+-]", "-", ",".join(swept)) or "job")
 
 
 def _prepared(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
@@ -213,7 +168,7 @@ def _prepared(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
             raise ConfigError(f"Cannot read the argument {override!r}. Arguments are GROUP=NAME or SETTING=VALUE.")
         if key in GROUPS and re.fullmatch(r"null|~|[\d.]+", value):
             raise refuse_recipe(key, GROUPS[key], value, _recipes(folders))
-        prepared.append(_readable(override) if _is_setting(override) else override)
+        prepared.append(readable(override) if _is_setting(override) else override)
     keys = [override.lstrip("+").partition("=")[0] for override in prepared]
     # With steps alone the recipe's epochs do not apply, and the other way round.
     return [*prepared, *(f"{key}=null" for key in one_budget(dict.fromkeys(keys)) if key not in keys)]
@@ -231,22 +186,56 @@ def _is_setting(override: str) -> bool:
     return bool(equals and re.fullmatch(r"[\w.-]+", key)) and key not in GROUPS and key.split(".")[0] != "hydra"
 
 
+def is_hydras(override: str) -> bool:
+    """Return True if an override is for Hydra itself."""
+    return bool(re.match(r"hydra[./=]", override.lstrip("+~")))
+
+
+def _refuse_hydras(overrides: Mapping[str, Any]) -> None:
+    """Raise a ConfigError for settings of Hydra that a sweep cannot take."""
+    for text, override in overrides.items():
+        key, _, value = text.lstrip("+~").partition("=")
+        if not re.match(r"hydra[./](launcher|sweeper)\b", key):
+            raise ConfigError(
+                f"{key} cannot be set. run=FOLDER chooses the folder, and a sweep takes hydra/launcher, "
+                "hydra.launcher.* and hydra.sweeper.*."
+            )
+        if override.is_sweep_override() or text.startswith("~") or (value in ("", "null") and "/" in key):
+            raise ConfigError(f"{key} takes one value, got {text!r}.")
+        if key == "hydra.sweeper.max_batch_size" and not re.fullmatch(r"[1-9]\d*|null", value):
+            raise ConfigError(f"{key} must be an integer of at least 1 or null, got {value!r}.")
+
+
+def refuse_range(override: str) -> ConfigError:
+    """Return the error for a range of values in a command that does not search."""
+    key, _, value = override.partition("=")
+    return ConfigError(
+        f"{key} takes one value, or with -m a list such as {key}=1,2,4, got {value!r}. A range is for a search: "
+        f"genlab search {shlex.quote(override)}"
+    )
+
+
 def _forced(override: str) -> str:
-    """Make Hydra accept a setting that no recipe lists; the class later refuses an unknown one with a suggestion."""
-    return f"++{override}" if _is_setting(override) else override
+    """Make Hydra accept a setting that no recipe lists; the class later refuses an unknown one with a suggestion.
+
+    The settings of Ray are dictionaries, in which Hydra would ask for a plus.
+    """
+    return f"++{override}" if _is_setting(override) or override.startswith("hydra.launcher.ray.") else override
 
 
-def _first(override: Any) -> str:
+def first_value(override: Any) -> str:
     """Return an override with only the first of the swept values."""
-    if override.is_discrete_sweep():
-        return f"{override.key_or_group}={next(override.sweep_string_iterator())}"
-    return str(override.input_line)
+    if not override.is_discrete_sweep():
+        return str(override.input_line)
+    for value in override.sweep_string_iterator():
+        return f"{override.key_or_group}={value}"
+    raise ConfigError(f"{override.input_line}: there is no such recipe. glob is for recipes, such as model=glob(*vae).")
 
 
 def _refuse(overrides: Sequence[str], composed: Callable[[Sequence[str]], Composed]) -> None:
     """Raise a ConfigError with a suggestion for the first setting that is surely misplaced or mistyped."""
     chosen = [override for override in overrides if _group_of(override)]
-    listed = _listed(_plain(*composed(chosen)))
+    listed = _listed(plain_of(*composed(chosen)))
     for override in overrides:
         key, _, value = override.partition("=")
         if _is_setting(override) and (error := refuse_setting(key, value, listed, GROUPS)):
@@ -266,7 +255,7 @@ def _recipes(folders: Sequence[Path]) -> dict[str, dict[str, Path]]:
     return {group: choices(group, folders) for group in GROUPS}
 
 
-def _readable(override: str) -> str:
+def readable(override: str) -> str:
     """Quote a value that Hydra's grammar cannot read, such as ~/photos, #ff8000 or it's."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -287,7 +276,7 @@ def quoted(value: str) -> str:
     return f"'{escaped}'"
 
 
-def _search(folders: Sequence[Path]) -> str:
+def search_path(folders: Sequence[Path]) -> str:
     return "hydra.searchpath=[" + ",".join(f"'file://{folder.resolve()}'" for folder in folders) + "]"
 
 
@@ -300,16 +289,25 @@ _SENTENCES = {
     r"Could not delete from config. '(.+?)' does not exist": "Cannot remove {0!r}: there is no such setting.",
     r"Multiple values for (\S+)\. ": "{0} is chosen already; write {0}=NAME without +.",
     r"force-add of config groups is not supported: '\+\+(.+?)'": "Write {0} without +.",
+    r"Ambiguous value for argument '\+*device=(.*?)' 1\.": (
+        "device takes one value, got {0!r}. Add -m to train once on each of them, or write devices=2 to train one "
+        "model on two GPUs."
+    ),
     r"Ambiguous value for argument '\+*(.+?)=(.*?)' 1\.": (
         "{0} takes one value, got {1!r}. Add -m to train with each of them; a list needs brackets: [{1}]."
     ),
+    r"Sweep parameters '\+*(.+?)=(.*)' requires --multirun": (
+        "{0} takes one value, got {1!r}. Add -m to train with several values; a range is for `genlab search`."
+    ),
+    r"Value '(.*?)' .*could not be converted to Integer full_key: (\S+)": "{1} must be an integer, got {0!r}.",
+    r"Value '(.*?)' .*could not be converted to (\w+) full_key: (\S+)": "{2} must be of type {1}, got {0!r}.",
     r"Interpolation key '(.+?)' not found full_key: (\S+)": "{1} refers to {0!r}, and there is no such setting.",
 }
 """Messages of Hydra, and what they mean for a user of genlab."""
 
 
 @contextmanager
-def _translated(folders: Sequence[Path] = ()) -> Iterator[None]:
+def translated(folders: Sequence[Path] = ()) -> Iterator[None]:
     """Turn the errors of Hydra, OmegaConf and YAML into a ConfigError with a plain sentence."""
     import yaml
     from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -318,17 +316,27 @@ def _translated(folders: Sequence[Path] = ()) -> Iterator[None]:
     try:
         yield
     except MissingConfigException as error:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        if group in GROUPS:
-            raise refuse_recipe(group, GROUPS[group], name, _recipes(folders)) from None
-        raise ConfigError(str(error).strip()) from None
+        raise _missing(str(error.missing_cfg_file), str(error), folders) from None
     except OverrideParseException as error:
         raise ConfigError(f"Cannot read the argument {error.override!r}.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"A YAML file cannot be read: {' '.join(str(error).split())}") from None
     except (HydraException, OmegaConfBaseException) as error:
-        text = " ".join(str(error).split())
+        reason = error.__cause__ if str(error).startswith("Error merging override") else None
+        text = " ".join(str(reason or error).split())
         for pattern, sentence in _SENTENCES.items():
             if match := re.search(pattern, text):
                 raise ConfigError(sentence.format(*match.groups())) from None
         raise ConfigError(text) from None
+
+
+def _missing(file: str, text: str, folders: Sequence[Path]) -> ConfigError:
+    """Return the error for a file of a group that does not exist."""
+    group, _, name = file.rpartition("/")
+    if group in GROUPS:
+        return refuse_recipe(group, GROUPS[group], name, _recipes(folders))
+    if group == "hydra/launcher":
+        return missing(name)
+    if group == "hydra/sweeper":
+        return ConfigError(f"Unknown sweeper {name!r}. To search for good settings, use `genlab search`.")
+    return ConfigError(text.strip())

@@ -9,7 +9,7 @@ from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSet
 
 Plain = dict[str, Any]
 """Settings as dictionaries, lists, texts, numbers, booleans and null."""
-TOP = ("model", "data", "trainer", "seed", "device", "run", "start", "plugins")
+TOP = ("model", "data", "trainer", "seed", "device", "devices", "run", "start", "plugins")
 """The keys at the top of a config."""
 LOADING = ("keep", *(field.name for field in fields(LoadingSettings)))
 """The settings of `data` that belong to no source but apply to all of them."""
@@ -17,8 +17,10 @@ PARTS = ("network", "features")
 """The parts of a model's settings that are recipes of their own."""
 BESIDE_MODEL = ("optimizers", "best", "fitted_prior", "batch_size")
 """The settings of `model` that belong to training; no model class takes them."""
-RESUMABLE = ("trainer.epochs", "trainer.steps", "device")
+RESUMABLE = ("trainer.epochs", "trainer.steps", "trainer.patience", "device", "devices")
 """The settings that can change when a run is resumed."""
+WHERE = ("run", "devices")
+"""The settings that say where a run is and how many processes train it; they change no result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,8 @@ class Config:
     """The numbers of Gaussians to try for a prior of the codes when the training has finished; empty fits none."""
     seed: int
     device: str
+    devices: int = 1
+    """Number of processes that train the run together."""
     run: str | None
     start: str | None
     plugins: list[str] = field(default_factory=list)
@@ -72,8 +76,11 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
     data = {key: value for key, value in plain["data"].items() if key != "keep"}
     loading = {name: data.pop(name) for name in LOADING if name in data}
     files = plain.get("plugins", list(plugins))
-    free = {key: plain[key] for key in plain if key in ("seed", "device", "run", "start")}
-    typed = check("genlab", _top, {"start": None, **free, "best": best, "plugins": files})
+    free = {key: plain[key] for key in plain if key in ("seed", "device", "devices", "run", "start")}
+    # Runs of earlier versions lack some of them.
+    typed = check("genlab", _top, {"start": None, "devices": 1, **free, "best": best, "plugins": files})
+    if typed["devices"] < 1:
+        raise ConfigError(f"devices must be at least 1, got {typed['devices']}.")
     return Config(
         model=model,
         data=data,
@@ -89,7 +96,9 @@ def read(plain: Plain, plugins: Sequence[str] = ()) -> Config:
     )
 
 
-def _top(*, seed: int, device: str, run: str | None, start: str | None, best: str | None, plugins: list[str]) -> None:
+def _top(
+    *, seed: int, device: str, devices: int, run: str | None, start: str | None, best: str | None, plugins: list[str]
+) -> None:
     """Declare the types of the settings that belong to no part."""
 
 
@@ -116,8 +125,11 @@ def _typed(label: str, kind: Callable[..., Any], settings: Any) -> Any:
         raise ConfigError(f"{label}: {error}") from None
 
 
-def changed(config: Config, overrides: Sequence[str]) -> Config:
-    """Return the config of a run with another number of epochs or steps, or with another device."""
+def changed(config: Config, overrides: Sequence[str], anew: str = "") -> Config:
+    """Return the config of a run with another length, or on other devices.
+
+    `anew` is a sentence for a user who wants to change something else.
+    """
     import yaml
 
     values = {}
@@ -126,7 +138,7 @@ def changed(config: Config, overrides: Sequence[str]) -> Config:
         if key not in RESUMABLE:
             can = f"{', '.join(RESUMABLE[:-1])} and {RESUMABLE[-1]}"
             meant = f" Did you mean trainer.{override}?" if f"trainer.{key}" in RESUMABLE else ""
-            raise ConfigError(f"Cannot change {key} when resuming; only {can} can change.{meant}")
+            raise ConfigError(f"Cannot change {key} when resuming; only {can} can change.{meant or anew}")
         if not equals:
             raise ConfigError(f"Cannot read the argument {override!r}. Write {key}=VALUE.")
         try:
@@ -136,8 +148,7 @@ def changed(config: Config, overrides: Sequence[str]) -> Config:
     values = one_budget(values)
     trainer = {key.removeprefix("trainer."): value for key, value in values.items() if key.startswith("trainer.")}
     plain = {**config.plain, "trainer": {**config.plain["trainer"], **trainer}}
-    if "device" in values:
-        plain["device"] = values["device"]
+    plain |= {key: values[key] for key in ("device", "devices") if key in values}
     return replace(read(plain), run=config.run)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from genlab import distributed
 from genlab.contract import Batch
 from genlab.data.batches import Table
 from genlab.data.dataset import Column, Dataset, fingerprint_of
@@ -72,7 +73,10 @@ class Mosaic(Table):
     def _gather(self, number: int) -> Batch:
         """Return crops near the chosen cells; a crop has the label of the cell in which it begins."""
         # Drawn on the CPU: which rows are read from disk must be known without waiting for the device.
-        crops = self._cells.draw(self._chosen(number), generator(self.seed, "crops", number))
+        chosen = self._chosen(number)
+        drawn = self._cells.draw(chosen, generator(self.seed, "crops", number))
+        ours = distributed.rows(len(chosen), self._part)
+        crops = Crops(*(values[ours] for values in drawn))
         rows = self._split.rows[crops.cells.flatten().to(self._split.rows.device)]
         batch = self._split.gather(rows)
         down, right = (offset.to(self.device, non_blocking=True) for offset in (crops.down, crops.right))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 
@@ -12,6 +13,7 @@ from genlab.extractors.reference import reference
 from genlab.kinds import Image
 from genlab.metrics.distribution import Cloud, compare
 from genlab.metrics.metric import better
+from genlab.metrics.pixels import scales
 from genlab.metrics.reconstruction import image_similarity, measure
 from genlab.networks.extractor import Extractor
 from genlab.randomness import generator
@@ -54,6 +56,20 @@ def quick(
             return {name: value for each in measures for name, value in each(model).items()}
 
     return Quick(measured, lambda name: better(name) == "higher", clock)
+
+
+def names(model: Model, dataset: Dataset) -> list[str]:
+    """Return the names of the quick metrics that fit a model; measure nothing."""
+    from genlab.extractors import default_vector
+    found = list[str]()
+    if isinstance(model, Samples):
+        # Data of a plugin's kind has no features of genlab.
+        with suppress(ConfigError):
+            found += [f"{name}-{default_vector(dataset)}" for name in _DISTANCES]
+    if isinstance(model, Reconstructs) and isinstance(dataset.kind, Image):
+        windows = scales(dataset.kind.height, dataset.kind.width)
+        found += [name for name in _SIMILARITIES if name != "SSIM" or windows > 0]
+    return found
 
 
 def _distances(dataset: Dataset, extractor: Extractor, device: torch.device) -> Measure:

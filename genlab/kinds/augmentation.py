@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from genlab import randomness
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -33,8 +35,8 @@ class Augmentation:
         return binarized(images, generator) if self.binarize else images
 
     def _pixels(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        size = (len(images),)
-        return torch.randint(-self.shift, self.shift + 1, size, generator=generator, device=images.device)
+        least, beyond = -self.shift, self.shift + 1
+        return randomness.integers(least, beyond, len(images), device=images.device, generator=generator)
 
 
 def flipped(images: Tensor, chosen: Tensor) -> Tensor:
@@ -77,9 +79,9 @@ def jittered(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
 
 def binarized(images: Tensor, generator: torch.Generator) -> Tensor:
     """Draw each pixel as 0 or 1, with its grey value as the probability of 1."""
-    thresholds = torch.rand(images.shape, generator=generator, device=images.device)
+    thresholds = randomness.uniform(*images.shape, device=images.device, generator=generator)
     return (thresholds < images).to(images.dtype)
 
 
 def _uniform(images: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.rand(len(images), generator=generator, device=images.device)
+    return randomness.uniform(len(images), device=images.device, generator=generator)

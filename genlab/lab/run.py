@@ -796,7 +796,7 @@ class Run:
     def fitting(self) -> Fitting:
         """The way in which the run's own data brings pictures to one size."""
         data: Mapping[str, Any] = self.config["data"]
-        if data.get("class") != "folder":
+        if data.get("class") not in ("folder", "parquet"):
             return Fitting()
         ground = ImageColor.getrgb(data["background"])
         return Fitting(data["crop"] != "none", (ground[0], ground[1], ground[2]))

@@ -117,7 +117,8 @@ class Mlflow:
         self.client.log_artifact(self.run, str(path), "texts")
 
     def finish(self, state: str) -> str:
-        words = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "interrupted": "KILLED"}
+        words = {"finished": "FINISHED", "failed": "FAILED"}
+        words |= dict.fromkeys(("stopped", "pruned", "interrupted"), "KILLED")
         if state in words:
             self.client.set_terminated(self.run, words[state])
         place = self.library.get_tracking_uri()

@@ -70,7 +70,7 @@ class AAE(Autoencoder):
         """Return the turn of the autoencoder, which passes on its codes, then that of the discriminator."""
         return [
             Turn("autoencoder", self.autoencoder_loss),
-            Turn("discriminator", self.discriminator_loss, eager=bool(self.r1)),
+            Turn("discriminator", self.discriminator_loss),
         ]
 
     def autoencoder_loss(self, batch: Batch) -> Result:
@@ -88,14 +88,16 @@ class AAE(Autoencoder):
     def discriminator_loss(self, batch: Batch) -> Result:
         """Return a loss that is low if draws of the prior score high and codes low."""
         codes = batch["codes"] if "codes" in batch else self.encode(batch)
-        draws = self._draws_beside(batch)
+        draws, gradients = self._draws_beside(batch), None
         if self.r1:
-            draws.requires_grad_()
-        real, generated = self._scores(draws, batch), self._scores(codes, batch)
+            gradients, real = squared_gradient(lambda items: self._scores(items, batch), draws)
+        else:
+            real = self._scores(draws, batch)
+        generated = self._scores(codes, batch)
         loss, shown = self.game.real(real, 0.0) + self.game.generated(generated), self.game.shown(real, generated)
-        if self.r1:
+        if gradients is not None:
             # Half the squared gradient at draws (Mescheder et al. 2018).
-            shown["r1"] = 0.5 * squared_gradient(real, draws).mean()
+            shown["r1"] = 0.5 * gradients.mean()
             loss = loss + self.r1 * shown["r1"]
         return Result(loss, shown)
 

@@ -3,8 +3,10 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+
+from genlab import randomness
 
 # Divisors of the frequencies of an 8 x 8 block in JPEG at quality 50 (ITU-T T.81, annex K): brightness, colour.
 _BRIGHTNESS = (
@@ -46,34 +48,57 @@ def blurred(images: Tensor, stds: Tensor) -> Tensor:
 
 def noisy(images: Tensor, stds: Tensor) -> Tensor:
     """Add normal noise to each image, with a std of its own as a fraction of white."""
-    return images + stds.view(-1, 1, 1, 1) * torch.randn_like(images)
+    return images + stds.view(-1, 1, 1, 1) * randomness.normal_like(images)
 
 
-def compressed(images: Tensor, qualities: Tensor) -> Tensor:
-    """Quantise each image as JPEG does, at a quality of its own from 1 to 100, with colours at full size."""
-    count, channels, height, width = images.shape
-    padded = functional.pad(images * 255, (0, -width % 8, 0, -height % 8), mode="replicate")
-    colours = torch.tensor(_TO_COLOURS, device=images.device)
-    planes = padded if channels == 1 else torch.einsum("pc,nchw->nphw", colours, padded).round()
-    planes = planes - 128 * (torch.arange(channels, device=images.device) == 0).view(1, -1, 1, 1)
-    rows, columns = padded.shape[2] // 8, padded.shape[3] // 8
-    blocks = planes.view(count, channels, rows, 8, columns, 8).transpose(3, 4)
-    cosines = _cosines().to(images.device)
-    steps = _steps(channels, qualities).view(count, channels, 1, 1, 8, 8)
-    frequencies = cosines @ blocks @ cosines.T / steps
-    # Halves are rounded away from 0 as in JPEG; they are common, because pixels are whole numbers.
-    kept = frequencies.sign() * (frequencies.abs() + 0.5).floor() * steps
-    planes = (cosines.T @ kept @ cosines).transpose(3, 4).reshape_as(padded)
-    planes = planes + 128 * (torch.arange(channels, device=images.device) == 0).view(1, -1, 1, 1)
-    plain = planes if channels == 1 else torch.einsum("cp,nphw->nchw", torch.linalg.inv(colours), planes)
-    return plain[:, :, :height, :width].div(255)
+class Compression(nn.Module):
+    """The quantisation of JPEG, at a quality of its own from 1 to 100 for each image, with colours at full size.
 
+    Its tables lie on the device: a number that is copied there in each step would make the loop wait.
+    """
 
-def _steps(channels: int, qualities: Tensor) -> Tensor:
-    """Return the divisor of each frequency by the rule of the Independent JPEG Group, N x C x 8 x 8."""
-    tables = torch.tensor([_BRIGHTNESS, _COLOUR, _COLOUR][:channels], device=qualities.device).float()
-    percent = torch.where(qualities < 50, (5000 / qualities.clamp_min(1)).floor(), 200 - 2 * qualities)
-    return ((tables * percent.view(-1, 1, 1, 1) + 50) / 100).floor().clamp(1, 255)
+    tables: Tensor
+    colours: Tensor
+    plain: Tensor
+    cosines: Tensor
+    level: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        # One table for brightness, then one for each colour difference.
+        tables = torch.tensor([_BRIGHTNESS, _COLOUR, _COLOUR][:channels]).float()
+        colours = torch.tensor(_TO_COLOURS)
+        level = 128.0 * (torch.arange(channels) == 0).view(1, -1, 1, 1)
+        constants = {
+            "tables": tables,
+            "colours": colours,
+            "plain": torch.linalg.inv(colours),
+            "cosines": _cosines(),
+            "level": level,
+        }
+        for name, values in constants.items():
+            self.register_buffer(name, values, persistent=False)
+
+    def forward(self, images: Tensor, qualities: Tensor) -> Tensor:
+        """Return the images as they are after compression."""
+        count, channels, height, width = images.shape
+        padded = functional.pad(images * 255, (0, -width % 8, 0, -height % 8), mode="replicate")
+        planes = padded if channels == 1 else torch.einsum("pc,nchw->nphw", self.colours, padded).round()
+        planes = planes - self.level
+        rows, columns = padded.shape[2] // 8, padded.shape[3] // 8
+        blocks = planes.view(count, channels, rows, 8, columns, 8).transpose(3, 4)
+        steps = self._steps(qualities).view(count, channels, 1, 1, 8, 8)
+        frequencies = self.cosines @ blocks @ self.cosines.T / steps
+        # Halves are rounded away from 0 as in JPEG; they are common, because pixels are whole numbers.
+        kept = frequencies.sign() * (frequencies.abs() + 0.5).floor() * steps
+        planes = (self.cosines.T @ kept @ self.cosines).transpose(3, 4).reshape_as(padded) + self.level
+        plain = planes if channels == 1 else torch.einsum("cp,nphw->nchw", self.plain, planes)
+        return plain[:, :, :height, :width].div(255)
+
+    def _steps(self, qualities: Tensor) -> Tensor:
+        """Return the divisor of each frequency by the rule of the Independent JPEG Group, N x C x 8 x 8."""
+        percent = torch.where(qualities < 50, (5000 / qualities.clamp_min(1)).floor(), 200 - 2 * qualities)
+        return ((self.tables * percent.view(-1, 1, 1, 1) + 50) / 100).floor().clamp(1, 255)
 
 
 def _cosines() -> Tensor:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from genlab import randomness
+
 Change = Literal["color", "translation", "cutout"]
 
 
@@ -19,7 +21,8 @@ def changed(images: Tensor, changes: Iterable[Change]) -> Tensor:
 
 def _color(images: Tensor) -> Tensor:
     """Change brightness by up to 0.5, saturation by a factor up to 2, and contrast by up to a half."""
-    brightness, saturation, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
+    draws = randomness.uniform(len(images), 3, 1, 1, 1, device=images.device)
+    brightness, saturation, contrast = draws.unbind(1)
     images = images + (brightness - 0.5)
     grey = images.mean(1, keepdim=True)
     images = grey + (images - grey) * (2 * saturation)
@@ -42,7 +45,7 @@ def _translation(images: Tensor) -> Tensor:
 def _moved(images: Tensor, dimension: int) -> Tensor:
     """Return the place along a side that each pixel of each image comes from."""
     side, most = images.shape[dimension], (images.shape[dimension] + 4) // 8
-    shift = torch.randint(-most, most + 1, (len(images), 1), device=images.device)
+    shift = randomness.integers(-most, most + 1, len(images), 1, device=images.device)
     return torch.arange(side, device=images.device) + shift
 
 
@@ -57,7 +60,7 @@ def _covered(images: Tensor, dimension: int) -> Tensor:
     """Return a mask for each image: the places along a side that lie in the square."""
     side = images.shape[dimension]
     half = max(1, side // 2)
-    start = torch.randint(0, side + 1 - half % 2, (len(images), 1), device=images.device) - half // 2
+    start = randomness.integers(0, side + 1 - half % 2, len(images), 1, device=images.device) - half // 2
     places = torch.arange(side, device=images.device)
     return (places >= start) & (places < start + half)
 

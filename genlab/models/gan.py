@@ -86,7 +86,6 @@ class GAN(Model):
             loss,
             repeat=self.discriminator_turns,
             after=self.clip_weights if self.clip else None,
-            eager=smooth or bool(self.penalty),
         )
         generator = Turn("generator", self.generator_loss)
         return [generator, discriminator] if self.discriminator_turns == 1 else [discriminator, generator]
@@ -143,16 +142,18 @@ class GAN(Model):
     def _discriminator_result(self, batch: Batch, smooth: bool) -> Result:
         real, label = self._inside(batch["x"]), self._label(batch)
         generated = batch["generated"] if "generated" in batch else self._generate(self._noise(batch), label)
+        gradients = None
         if smooth:
-            real = real.detach().requires_grad_()
-        real_scores = self._scores(real, label)
+            gradients, real_scores = squared_gradient(lambda items: self._scores(items, label), real)
+        else:
+            real_scores = self._scores(real, label)
         result = self._compare(real_scores, self._scores(generated, label))
         loss, shown = result.loss, dict(result.shown)
         if self.penalty:
             shown["penalty"] = gradient_penalty(lambda items: self._scores(items, label), real, generated)
             loss = loss + self.penalty * shown["penalty"]
-        if smooth:
-            shown["r1"] = 0.5 * squared_gradient(real_scores, real).mean()
+        if gradients is not None:
+            shown["r1"] = 0.5 * gradients.mean()
             # Weighted by `r1_every`, R1 has the same weight per step whether it is computed often or seldom.
             loss = loss + self.r1 * self.r1_every * shown["r1"]
         return Result(loss, shown)

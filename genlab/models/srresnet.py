@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
+from genlab import randomness
 from genlab.contract import Batch, Model, Player, Result, Turn
 from genlab.kinds import Image
 from genlab.kinds.resampling import enlarged, luma, shrunk
-from genlab.models.degradation import blurred, compressed, noisy
+from genlab.models.degradation import Compression, blurred, noisy
 from genlab.networks.network import at_least
 from genlab.networks.super_resolution import Base, Normalization, Scale, Upscaler
 from genlab.registry import ConfigError
@@ -39,6 +40,7 @@ class SRResNet(Model):
         self.scale, self.crop = scale, _crop_size(x, scale, crop)
         self.blur, self.noise, self.quality = blur, noise, quality
         self.generator = Upscaler(x.channels, scale, blocks, width, normalization, base)
+        self.compression = Compression(x.channels)
         self.reach = self.generator.reach_before + self.generator.reach_after
 
     def players(self) -> dict[str, Player]:
@@ -81,7 +83,7 @@ class SRResNet(Model):
             return images
         places = []
         for room, side in zip(spare, self.crop, strict=True):
-            drawn = torch.randint(0, room + 1, (count, 1), device=images.device)
+            drawn = randomness.integers(0, room + 1, count, 1, device=images.device)
             first = drawn if self.training else torch.full_like(drawn, room // 2)
             places.append(first + torch.arange(side, device=images.device))
         rows, columns = places
@@ -100,13 +102,13 @@ class SRResNet(Model):
             if self.noise:
                 small = noisy(small, self.noise * _share_of_each(images))
             if self.quality:
-                small = compressed(small, self.quality + (100 - self.quality) * _share_of_each(images))
+                small = self.compression(small, self.quality + (100 - self.quality) * _share_of_each(images))
             return small.mul(255).round().clamp(0, 255).div(255)
 
 
 def _share_of_each(images: Tensor) -> Tensor:
     """Draw a number between 0 and 1 for each image."""
-    return torch.rand(len(images), device=images.device)
+    return randomness.uniform(len(images), device=images.device)
 
 
 def _crop_size(kind: Image, scale: int, crop: int | None) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from genlab import randomness
 from genlab.contract import Batch, Model, Result, home
 from genlab.kinds import Classes, Image, Points
 from genlab.models.losses.bounds import CodeCost, active_share, kl_by_unit, log_mean, log_normal, total_correlation
@@ -235,7 +236,7 @@ def log_standard_normal(codes: Tensor) -> Tensor:
 
 def sample_gaussian(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Draw from a Gaussian so that gradients flow (reparameterisation): d/dmean is 1 and d/dsigma is the noise."""
-    return mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+    return mean + torch.exp(0.5 * log_variance) * randomness.normal_like(mean)
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genlab import distributed
 from genlab.contract import Batch, Model, Player, Result, Turn, home
 from genlab.kinds import Classes, Image
 from genlab.models.losses.likelihood import LikelihoodName, build_likelihood
@@ -67,6 +68,7 @@ class Codebook(nn.Module):
         with exactly(codes):
             # A product of matrices: unlike a sum by index, it adds in the same order each time on a GPU, too.
             sums = choices.T @ codes
+        # The same in all processes, which have the same codes here.
         fresh = codes[torch.randint(0, len(codes), (size,), device=codes.device)]
         # With few codes to its name, an entry soon follows those that choose it, or soon begins again.
         few = len(codes) / size * (min(1.0, 2 * self.restart) or 1.0)
@@ -155,8 +157,11 @@ class VQVAE(Model):
         reconstruction = self.likelihood(self._decoded(entries + (codes - codes.detach())), batch["x"]).mean()
         commitment = squared_distance(codes, entries).mean()
         loss = reconstruction + self.commitment * commitment
+        # Entries follow the codes of the whole batch, of which a process may have a part.
+        chosen = distributed.gathered(chosen)
         if self.training:
-            self.codebook.learn(codes.detach().flatten(0, 2), chosen.flatten(), loss.detach().isfinite())
+            finite = distributed.averaged(loss.detach()).isfinite()
+            self.codebook.learn(distributed.gathered(codes.detach()).flatten(0, 2), chosen.flatten(), finite)
         return Result(loss, {"reconstruction": reconstruction, "commitment": commitment, **self.codebook.usage(chosen)})
 
     def prior_loss(self, batch: Batch) -> Result:

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genlab import randomness
+from genlab import distributed, randomness
 from genlab.contract import Batch, home
 from genlab.kinds import Image, Points
 from genlab.models.autoencoder import Autoencoder
@@ -40,7 +40,8 @@ class WAE(Autoencoder):
     def penalties(self, codes: Tensor) -> dict[str, tuple[float, Tensor]]:
         """Return the weight and the value of the discrepancy between codes and draws of the prior."""
         draws = randomness.normal(*codes.shape, device=codes.device)
-        return {"mmd": (self.mmd, discrepancy(codes, draws))}
+        # Every code is compared with all others, so several processes need those of the whole batch.
+        return {"mmd": (self.mmd, discrepancy(distributed.gathered(codes), distributed.gathered(draws)))}
 
     def draw(
         self, count: int, condition: Batch | None = None, generator: torch.Generator | None = None

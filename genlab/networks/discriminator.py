@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm
 
 from genlab.kinds import Image, Points
@@ -86,7 +87,8 @@ def remembering_nothing(discriminator: nn.Module) -> Iterator[None]:
 
     In training it still normalises by the statistics of the batch.
     """
-    norms = [part for part in discriminator.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
+    # The base class: several processes replace the norms by others.
+    norms = [part for part in discriminator.modules() if isinstance(part, _BatchNorm)]
     for norm in norms:
         norm.track_running_stats = False
     try:

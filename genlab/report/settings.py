@@ -10,7 +10,7 @@ from genlab.evaluation import record as records
 from genlab.registry import ConfigError
 from genlab.runs.run import Run
 
-_NEVER_CHANGED = ("run", "device", "plugins", "start", "seed")
+_NEVER_CHANGED = ("run", "device", "devices", "plugins", "start", "seed")
 _GROUPS = ("model", "data", "model.network", "model.features")
 
 

@@ -92,6 +92,7 @@ def _unfinished(state: str, step: int, facts: Mapping[str, Any], path: Path) -> 
     sentences = {
         "running": f"The run is still being trained; this report shows it as of step {step:,}.",
         "stopped": f"The run was stopped at step {step:,}; `genlab resume {path}` continues it.",
+        "pruned": f"A search pruned the run at step {step:,}; `genlab resume {path}` trains it to its end.",
         "interrupted": f"The run was interrupted; this report shows it as of step {step:,}.",
         "failed": f"The run failed at step {step:,}: {facts.get('reason') or 'no reason is on record'}",
     }

@@ -12,7 +12,7 @@ _LINE = re.compile(r"step ([\d,]+): (.+)")
 def warnings(run: Run, lines: list[journal.Line]) -> list[dict[str, Any]]:
     """Return each warning with its step; for a run that has not ended, from its log and from its newest values."""
     facts = run.facts
-    ended = facts.get("state") in ("finished", "stopped")
+    ended = facts.get("state") in ("finished", "stopped", "pruned")
     known = {} if ended else _logged(run)
     recorded = facts.get("warnings")
     if isinstance(recorded, dict):

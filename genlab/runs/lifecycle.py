@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 
 import torch
 
-from genlab import __version__
+from genlab import __version__, distributed
 from genlab.build import TABLES, build_data, build_trainer, load_plugins
 from genlab.config import compose, plugins, schema
 from genlab.config.schema import Config, shown
@@ -28,9 +28,12 @@ from genlab.runs.run import FORMAT, Run
 from genlab.runs.warm_start import begin_with
 from genlab.training import checkpoint
 from genlab.training.console import Console
-from genlab.training.trainer import Outcome, Trainer
+from genlab.training.engine import choose_device
+from genlab.training.trainer import Outcome, Trainer, check_alike
 
 BAD_FILES = "bad_files.txt"
+_TRAININGS = count(1)
+"""Numbers of the trainings in this process."""
 
 
 def train(
@@ -41,22 +44,63 @@ def train(
     A new run records the command that repeats it (default: the command line of this process).
     """
     trust = trust or Trust()
+    number = f"folder of training {next(_TRAININGS)}"
+    config, console = _joined(config, number), _heard(console)
     folder = Path(config.run).expanduser() if config.run else None
-    if folder and folders.exists(folder):
+    if distributed.told(bool(folder and folders.exists(folder))):
+        assert folder
         return _repeat(Run(folder), config, console, trust)
     # Found before the folder is created: afterwards `latest` would be this run itself.
     start, config = _start(config, trust), _with_folder(config)
-    dataset = build_data(config)
-    trainer = build_trainer(config, dataset, console)
+    dataset, trainer = _built(config, console)
     beginning = folders.make(folder, config.name)
     new = beginning.run
+    distributed.remember(number, str(new.path.resolve()))
     # If another process was quicker, the lock is refused, or the run exists by now. Then nothing is touched.
     with new.lock():
-        if not folders.exists(new.path):
+        if not distributed.told(folders.exists(new.path)):
             with beginning.whole_or_undone():
-                _keep(new, config, dataset, trainer.model, start, command or command_line(sys.argv[1:]))
+                if distributed.first():
+                    _keep(new, config, dataset, trainer.model, start, command or command_line(sys.argv[1:]))
+                distributed.wait()
                 return new, _fit(new, config, trainer, console, trust)
     return _repeat(new, config, console, trust)
+
+
+def _joined(config: Config, number: str = "") -> Config:
+    """Meet the other processes of this run, if there are any.
+
+    If torchrun starts the processes again because one of them has ended, the run is in the folder of the first start,
+    which is remembered under the number of the training.
+    """
+    _check_devices(config)
+    distributed.join(choose_device(config.device))
+    folder = distributed.remembered(number)
+    return replace(config, run=folder) if folder else config
+
+
+def _check_devices(config: Config) -> None:
+    """Raise a ConfigError if a run asks for several processes, and this is a single one."""
+    if config.devices > 1 and not distributed.launched():
+        raise ConfigError(
+            f"devices={config.devices} needs {config.devices} processes. `genlab train` starts them for one run; "
+            "a sweep or a program trains each run in one process, so set devices=1, or use torchrun."
+        )
+
+
+def _heard(console: Console) -> Console:
+    """Return the console, or a silent one in all processes but the first."""
+    return console if distributed.first() else Console()
+
+
+def _built(config: Config, console: Console) -> tuple[Dataset, Trainer]:
+    """Build data and trainer, and check that all processes have the same data and an equal part of each batch."""
+    with distributed.in_turn():
+        dataset = build_data(config)
+        trainer = build_trainer(config, dataset, console)
+        trainer.check_parts(distributed.processes())
+    check_alike("data", dataset.fingerprint)
+    return dataset, trainer
 
 
 def check(configs: Iterable[Config], console: Console, trust: Trust) -> None:
@@ -72,6 +116,7 @@ def check(configs: Iterable[Config], console: Console, trust: Trust) -> None:
     for _, group in groupby(sorted(new, key=_data), _data):
         dataset: Dataset | None = None
         for config in group:
+            _check_devices(config)
             _start(config, trust)
             dataset = build_data(config) if dataset is None else dataset
             build_trainer(config, dataset, console)
@@ -108,8 +153,29 @@ def resume(run: Run, overrides: list[str], console: Console, trust: Trust | None
     """Continue a run with its own config; only the number of epochs or steps and the device can change."""
     run.check_format()
     known = compose.load(run.path / "config.yaml")
-    config = schema.changed(known, overrides) if overrides else known
-    return _continue(run, config, console, trust or Trust(), same=config.plain == known.plain)
+    config = changed(run, overrides) if overrides else known
+    _joined(config)
+    return _continue(run, config, _heard(console), trust or Trust(), same=_same(known, config))
+
+
+def changed(run: Run, overrides: list[str]) -> Config:
+    """Return the config of a run with another length, or on other devices; refuse everything else."""
+    known = compose.load(run.path / "config.yaml")
+    return schema.changed(
+        known, overrides, f" To train a new run from the weights of this one: {_anew(run, overrides)}"
+    )
+
+
+def _anew(run: Run, overrides: list[str]) -> str:
+    """Return the command that trains a new run with other settings, from the weights of this run."""
+    config = compose.load(run.path / "config.yaml")
+    words = shlex.split(str(run.facts.get("command", "")))
+    if words[:2] != ["genlab", "train"] or {"-m", "--multirun"} & set(words):
+        # The command of a sweep or a search stands for many runs.
+        words = ["genlab", "train", f"model={config.model['name']}", f"data={config.data['name']}"]
+    replaced = {"run", "start", *(override.partition("=")[0] for override in overrides)}
+    kept = [word for word in words if word.partition("=")[0] not in replaced]
+    return shlex.join([*kept, f"start={run.path}", *overrides])
 
 
 def _repeat(run: Run, config: Config, console: Console, trust: Trust) -> tuple[Run, Outcome | None]:
@@ -132,7 +198,7 @@ def _refuse_other(run: Run, config: Config) -> Config:
     run.check_format()
     known = compose.load(run.path / "config.yaml")
     config = _with_folder(config, known)
-    if keys := [key for key in schema.differences(known.plain, config.plain) if key != "run"]:
+    if keys := _differing(known, config):
         kept, asked = schema.flatten(known.plain), schema.flatten(config.plain)
         values = ", ".join(f"{key} ({shown(kept.get(key))} there, {shown(asked.get(key))} here)" for key in keys)
         raise ConfigError(
@@ -142,21 +208,30 @@ def _refuse_other(run: Run, config: Config) -> Config:
     return known
 
 
+def _differing(known: Config, config: Config) -> list[str]:
+    """Return the settings in which two configs differ, apart from those that change no result."""
+    return [key for key in schema.differences(known.plain, config.plain) if key not in schema.WHERE]
+
+
+def _same(known: Config, config: Config) -> bool:
+    """Return True if two configs describe the same training on the same device."""
+    return not _differing(known, config)
+
+
 def _continue(run: Run, config: Config, console: Console, trust: Trust, *, same: bool) -> tuple[Run, Outcome | None]:
     with run.lock():
         run.tidy()
         facts = run.facts
-        if same and facts["state"] == "finished":
+        if distributed.told(same and facts["state"] == "finished"):
             console.say(f"{run.path} is finished: step {facts['step']}. There is nothing to do.")
             return run, None
         plugins.load_from_run(run.path, config.plugins, TABLES, trust)
-        dataset = build_data(config)
+        dataset, trainer = _built(config, console)
         if dataset.fingerprint != facts["fingerprint"]:
             raise ConfigError(
                 f"The data of {run.path} has changed since the run began: its items, labels or splits. "
                 "Restore the data, or train in another folder."
             )
-        trainer = build_trainer(config, dataset, console)
         # Everything that can be refused is refused here, before a file is written.
         trainer.take_up(run.path)
         if not same:
@@ -236,6 +311,7 @@ def _fit(run: Run, config: Config, trainer: Trainer, console: Console, trust: Tr
         test=outcome.test,
         best=outcome.best,
         warnings=outcome.warnings,
+        processes=distributed.count(),
         **trainer.engine.describe(),
     )
     return outcome

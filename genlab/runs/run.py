@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genlab import distributed
 from genlab.kinds import Kind, from_facts
 from genlab.registry import ConfigError, suggestion
 from genlab.training.checkpoint import write_atomically
@@ -68,7 +69,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """One of `running`, `finished`, `stopped`, `failed`, `interrupted`, `old format` and `newer format`.
+        """One of `running`, `finished`, `stopped`, `pruned`, `failed`, `interrupted`, `old format` and `newer format`.
 
         A run is interrupted if its process has ended without recording a state.
         """
@@ -106,19 +107,28 @@ class Run:
         self.keep("run.json", json.dumps(known | facts, indent=2) + "\n")
 
     def keep(self, name: str, text: str) -> None:
-        """Write a file into the folder, whole or not at all."""
-        write_atomically(self.path / name, text.encode())
+        """Write a file into the folder, whole or not at all; of several processes only the first one writes."""
+        if distributed.first():
+            write_atomically(self.path / name, text.encode())
 
     def tidy(self) -> None:
         """Remove the temporary files of processes that were killed while they wrote."""
+        if not distributed.first():
+            return
         for file in [*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")]:
             file.unlink(missing_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from training in this folder; the lock ends with the process."""
+        """Keep other processes from training in this folder; the lock ends with the process.
+
+        Of several processes that train together, the first one holds it.
+        """
         import fcntl
 
+        if not distributed.first():
+            yield
+            return
         try:
             handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
@@ -155,7 +165,7 @@ class Beginning:
         try:
             yield
         except BaseException:
-            if not any(self.run.path.glob("checkpoints/*.safetensors")):
+            if distributed.first() and not any(self.run.path.glob("checkpoints/*.safetensors")):
                 self.undo()
             raise
 
@@ -173,7 +183,15 @@ class Beginning:
 
 
 def make(path: Path | None, name: str) -> Beginning:
-    """Create this folder for a run, or a new one for this name and time."""
+    """Create this folder for a run, or a new one for this name and time; the first of several processes creates it."""
+    if not distributed.first():
+        return Beginning(Run(Path(distributed.told(""))), False, set())
+    beginning = _made(path, name)
+    distributed.told(str(beginning.run.path))
+    return beginning
+
+
+def _made(path: Path | None, name: str) -> Beginning:
     try:
         if path is None:
             return Beginning(Run(dated(OUTPUTS / name)), True, set())

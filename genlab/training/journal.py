@@ -131,6 +131,32 @@ class Journal:
                     yield int(digits), path
 
 
+class Silent(Journal):
+    """The journal of a process that writes no files because another one does; it only remembers the lines."""
+
+    def __init__(self, folder: Path, step: int, texts: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+        self._recent: dict[str, deque[Line]] = {}
+        for line in read(folder):
+            if line["step"] <= step and line["split"] != "test":
+                self._remember(line)
+
+    def write(self, line: Line) -> None:
+        """Remember one line."""
+        self._remember(line)
+
+    def exhibit(self, name: str, step: int, exhibit: Exhibit) -> None:
+        """Do nothing."""
+
+    def animate(self) -> None:
+        """Do nothing."""
+
+    def sync(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 class Board:
     """TensorBoard's files, which are drawn again each time that a run starts or resumes."""
 

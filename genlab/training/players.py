@@ -1,11 +1,12 @@
 """Optimizer and learning-rate schedule of each player; only the mover's weights can move."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from genlab import distributed
 from genlab.contract import Model, modules_of
 from genlab.contract import Player as Modules
 from genlab.registry import ConfigError, suggestion
@@ -28,14 +29,21 @@ OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], PlayerSettings], torch.optim
     "adamw": lambda weights, player: torch.optim.AdamW(
         weights, player.lr, player.betas or (0.9, 0.999), weight_decay=player.weight_decay, fused=True
     ),
+    # Capturable: the count of steps lies beside the weights, so that a skipped step can be taken back there.
     "rmsprop": lambda weights, player: torch.optim.RMSprop(
-        weights, player.lr, momentum=player.momentum or 0.0, weight_decay=player.weight_decay
+        weights,
+        player.lr,
+        momentum=player.momentum or 0.0,
+        weight_decay=player.weight_decay,
+        capturable=any(weight.is_cuda for weight in weights),
     ),
     # Not fused: if its first step is skipped, the fused kernel leaves a momentum that was never initialised.
     "sgd": lambda weights, player: torch.optim.SGD(
         weights, player.lr, momentum=player.momentum or 0.0, weight_decay=player.weight_decay
     ),
 }
+_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""The type of whole numbers with as many bytes as a type of floats."""
 
 
 def total_norm(gradients: list[Tensor]) -> Tensor:
@@ -53,33 +61,92 @@ class Player:
         self.weights, self.settings, self.total = weights, settings, total
         self.began: int | None = None
         """The step of the first move, from which the learning-rate schedule counts."""
+        self.rate: Tensor | None = None
+        """The learning rate, if it lies on the device."""
         self.optimizer = OPTIMIZERS[settings.optimizer](list(weights.values()), settings)
         self.fused = bool(self.optimizer.defaults.get("fused"))
+        self.on_cpu = all(weight.device.type == "cpu" for weight in weights.values())
 
-    def move(self, loss: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def move(self, loss: Tensor, step: int, shown: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
         """Take one optimizer step; return the gradient's norm, and True if it and the loss were finite.
 
         If they were not, the weights stay as they are. Both results stay on the device, so nothing waits for it.
+        Several processes average their gradients, and in the same message the scalars that are shown.
         """
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = [weight.grad for weight in self.weights.values() if weight.grad is not None]
+        loss = loss.detach().clone() if distributed.count() > 1 else loss.detach()
+        # With the loss: if it is not finite in one process, no process moves its weights.
+        distributed.average([*gradients, loss, *shown])
         norm = total_norm(gradients)
-        finite = torch.isfinite(norm + loss.detach())
+        finite = torch.isfinite(norm + loss)
         if self.settings.clip is not None:
             torch._foreach_mul_(gradients, (self.settings.clip / (norm + 1e-6)).clamp(max=1.0))
-        if self.fused:
-            # The fused kernels leave weights and state alone if this is 1: torch's own way to skip a step.
-            self.optimizer.found_inf = (~finite).to(torch.float32)  # type: ignore[attr-defined]
-        else:
-            for gradient in gradients:
-                gradient.copy_(torch.where(finite, gradient, 0))
-        self.began = step if self.began is None else self.began
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr_at(self.settings, step - self.began, self.total - self.began)
-        self.optimizer.step()
+        if self.rate is None:
+            self.set_rate(step)
+        self._step(finite)
         # The memory is freed here, not before the next backward pass, so that the next forward pass can use it.
         self.optimizer.zero_grad()
         return norm, finite
+
+    def set_rate(self, step: int) -> None:
+        """Set the learning rate of a step."""
+        self.began = step if self.began is None else self.began
+        rate = lr_at(self.settings, step - self.began, self.total - self.began)
+        if self.rate is not None:
+            self.rate.fill_(rate)
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def keep_rate_on_device(self) -> None:
+        """Keep the learning rate beside the weights from now on, where a recorded move reads it.
+
+        A move then leaves the rate as it is: `set_rate` is called before it.
+        """
+        if self.rate is None and self.weights:
+            self.rate = torch.zeros((), device=next(iter(self.weights.values())).device)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate
+                if self.rate.is_cuda:
+                    group["capturable"] = True
+
+    def _step(self, finite: Tensor) -> None:
+        """Let the optimizer step; leave weights and state as they are if `finite` is false."""
+        if self.fused:
+            # The fused kernels leave weights and state alone if this is 1: torch's own way to skip a step.
+            self.optimizer.found_inf = (~finite).to(torch.float32)  # type: ignore[attr-defined]
+            self.optimizer.step()
+        elif self.on_cpu:
+            # Reading a number waits for nothing here.
+            if finite:
+                self.optimizer.step()
+        else:
+            self._step_and_choose(finite)
+
+    @torch.no_grad()
+    def _step_and_choose(self, finite: Tensor) -> None:
+        """Let the optimizer step, then take back what it changed if `finite` is false, without reading it.
+
+        A zero gradient would not do: momentum and weight decay move the weights without one. The numbers are chosen
+        by their bits, because 0 * NaN is NaN.
+        """
+        before = self._moved()
+        kept = torch._foreach_mul(list(before.values()), (~finite).to(torch.int32))
+        self.optimizer.step()
+        after = self._moved()
+        # State that this step has made becomes zero, as it is before the first step.
+        torch._foreach_mul_(list(after.values()), finite.to(torch.int32))
+        torch._foreach_add_([after[key] for key in before], kept)
+
+    def _moved(self) -> dict[tuple[str, str], Tensor]:
+        """Return the bits of all tensors that a step changes: the weights, and the state beside them."""
+        found = {}
+        for name, weight in self.weights.items():
+            for entry, value in {"": weight, **self.optimizer.state.get(weight, {})}.items():
+                if value.device == weight.device:
+                    found[name, entry] = value.detach().view(_BITS[value.element_size()])
+        return found
 
     def state(self) -> dict[str, Tensor]:
         """Return the optimizer's tensors as `<weight>/<name>`."""
@@ -114,7 +181,7 @@ class Player:
             weight = self.weights[name]
             if value.shape == weight.shape and value.dim():
                 value = torch.empty_like(weight).copy_(value)
-            elif self.fused:
+            elif self.fused or self.optimizer.defaults.get("capturable"):
                 value = value.to(weight.device)
             self.optimizer.state[weight][entry] = value.clone()
 

@@ -16,6 +16,8 @@ class Position:
     """The number of batches that were dealt."""
     best: dict[str, Any] | None = None
     """`step`, `metric` and `value` of the best checkpoint."""
+    stale: int = 0
+    """The number of validations since the model was best."""
     validation: dict[str, float] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
     """The step of each warning."""
@@ -34,7 +36,7 @@ def position_of(found: Checkpoint) -> Position:
     if not isinstance(facts, dict) or not set(facts) <= set(Position.__dataclass_fields__):
         raise misfit(found, "its position is not in genlab's format")
     position = Position(**facts)
-    counts = (position.step, position.batches, *_values(position.warnings))
+    counts = (position.step, position.batches, position.stale, *_values(position.warnings))
     if not all(map(_is_count, counts)) or position.step != found.step:
         raise misfit(found, "its position holds impossible counts")
     best = position.best
@@ -43,6 +45,14 @@ def position_of(found: Checkpoint) -> Position:
     if not all(value is None or isinstance(value, int | float) for value in _values(position.validation)):
         raise misfit(found, "its position holds metrics that are not numbers")
     return position
+
+
+def engine_facts_of(found: Checkpoint) -> dict[str, bool | None]:
+    """Return the choices of the engine that a checkpoint keeps; earlier versions kept none."""
+    facts = found.facts.get("engine", {})
+    if not isinstance(facts, dict) or not all(value is None or isinstance(value, bool) for value in facts.values()):
+        raise misfit(found, "its facts about the engine are not in genlab's format")
+    return facts
 
 
 def _values(table: Any) -> list[Any]:

@@ -25,10 +25,15 @@ class TrainerSettings:
     checkpoint_every: int = 1000
     log_every: int = 50
     keep: int = 2
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
     compile: Choice = "auto"
     channels_last: Choice = "auto"
-    evaluate: Literal["quick"] | None = None
+    cuda_graphs: Choice = False
+    deterministic: Choice = False
+    """False, unlike `auto` in the recipes, because runs of earlier versions have no such setting."""
+    evaluate: Literal["quick", "always"] | None = None
+    patience: int | None = None
+    """Number of validations in a row without a better model after which the training ends; None always goes on."""
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
@@ -37,6 +42,7 @@ class TrainerSettings:
         _at_least(1, batch_size=self.batch_size, epochs=self.epochs, steps=self.steps, log_every=self.log_every)
         _at_least(1, validate_every=self.validate_every, checkpoint_every=self.checkpoint_every)
         _at_least(2, keep=self.keep)
+        _at_least(1, patience=self.patience)
 
 
 @dataclass(frozen=True, kw_only=True)

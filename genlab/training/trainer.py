@@ -4,12 +4,14 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from genlab import distributed
 from genlab.contract import Batch, Model, Turn
 from genlab.data.batches import Table
 from genlab.data.dataset import Dataset
@@ -21,12 +23,14 @@ from genlab.training import checkpoint
 from genlab.training.average import Averages
 from genlab.training.console import Console, Plan
 from genlab.training.engine import Engine
+from genlab.training.graphs import Graphs, Moved
 from genlab.training.interruption import Interruption
-from genlab.training.journal import Journal, read
+from genlab.training.journal import Journal, Silent, read
 from genlab.training.monitors import warning
-from genlab.training.players import Players
-from genlab.training.position import Position, position_of
+from genlab.training.players import Player, Players
+from genlab.training.position import Position, engine_facts_of, position_of
 from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
+from genlab.training.shared_norm import share_norms
 from genlab.training.tally import Tally
 from genlab.training.validation import Metrics, Quick, Validation
 
@@ -99,7 +103,9 @@ class Trainer:
         self.extractors = _digests(model)
         self.data = _training_data(dataset, settings.batch_size, seed, self.engine.device, loading or LoadingSettings())
         self.total = model.total = settings.steps or self._steps_in(settings.epochs or 0)
+        self.engine.expect(self.total)
         self.players = Players(model, players, self.total)
+        self.graphs = Graphs(self.engine.device) if self.engine.graphs else None
         self.averages = Averages(model, players)
         self.validation = Validation(
             model,
@@ -112,13 +118,17 @@ class Trainer:
             quick=quick,
         )
         self.validation.check_best(best)
+        if settings.patience is not None and (best is None or "validation" not in self.validation.splits):
+            lacking = "model.best is null" if best is None else "the data has no validation items"
+            raise ConfigError(f"trainer.patience needs the best validation, and {lacking}. Set trainer.patience=null.")
         self.position, self.tally = Position(), Tally()
         self.folder: Path | None = None
         """The folder whose newest checkpoint this trainer has taken up."""
 
     def take_up(self, folder: Path) -> None:
         """Restore the newest checkpoint of a folder; raise a ConfigError if the run cannot continue from there."""
-        found = checkpoint.newest(folder / "checkpoints", set_aside=True)
+        with distributed.in_turn():
+            found = checkpoint.newest(folder / "checkpoints", set_aside=True)
         if found:
             self._restore(found)
         reached = max((line["step"] for line in read(folder)), default=0)
@@ -132,6 +142,7 @@ class Trainer:
                 f"The run is at step {self.position.step}, which is past the requested total of {self.total}. "
                 "Set a larger trainer.steps or trainer.epochs."
             )
+        check_alike("step", self.position.step)
         self.folder = folder
 
     def begin_with(self, weights: Mapping[str, Tensor]) -> None:
@@ -154,22 +165,23 @@ class Trainer:
         began = time.perf_counter()
         if self.folder != folder:
             self.take_up(folder)
+        self._share()
         position, test = self.position, Metrics()
         first = position.batches
-        journal = Journal(folder, position.step, texts or {}, settings or {})
+        journal = (Journal if distributed.first() else Silent)(folder, position.step, texts or {}, settings or {})
         newest = max(checkpoint.steps(folder / "checkpoints"), default=-1)
         session = Session(folder, console or Console(), journal, newest, (began, first), saved or (lambda: None))
         try:
             with Interruption().listening() as interruption, session.console.watching(self._plan()):
                 self._run(session, interruption)
-                if position.step == self.total:
+                if self._ended():
                     test = self._measure(session, "test")
             journal.animate()
         finally:
             journal.close()
         seconds = time.perf_counter() - began
         return Outcome(
-            state="finished" if position.step == self.total else "stopped",
+            state="finished" if self._ended() else "stopped",
             step=position.step,
             seconds=seconds,
             items_per_second=(position.batches - first) * self.settings.batch_size / seconds,
@@ -180,21 +192,66 @@ class Trainer:
             signal=interruption.signal,
         )
 
+    def check_parts(self, processes: int) -> None:
+        """Raise a ConfigError if the batches cannot be split evenly between so many processes."""
+        size = self.data.batch_size
+        if size % processes:
+            near = max(size // processes, 1) * processes
+            raise ConfigError(
+                f"trainer.batch_size is {size}, which {processes} processes cannot share evenly. "
+                f"Set trainer.batch_size={near}: it is the size of the whole batch."
+            )
+        if self.data.keep_last and (self.data.count % size) % processes:
+            raise ConfigError(
+                f"The last batch of an epoch has {self.data.count % size} items, which {processes} processes cannot "
+                "share evenly. Set data.keep_last=false."
+            )
+
+    def _share(self) -> None:
+        """Prepare to train together with other processes, if there are any."""
+        if distributed.count() == 1:
+            return
+        self.check_parts(distributed.count())
+        self.data.take_part(distributed.rank(), distributed.count())
+        share_norms(self.model, self.engine.device)
+
     def _run(self, session: Session, interruption: Interruption) -> None:
         self.model.train()
         for player in self._idle():
             session.console.say(self._about(player))
+        left, dealt = self.total - self.position.step, self.position.batches
+        self.engine.settle(self.model, self.players, lambda: self._batch(dealt), self.position.step, left)
+        self._say_notices(session)
         self._save(session)  # At step 0 this proves that the disk can be written, before hours of work.
         session.restart_clock(self.position.batches)
-        while self.position.step < self.total and not interruption:
-            self._take_step()
+        # A signal to one process stops all of them after the same step.
+        while not self._ended() and not distributed.any_of(bool(interruption)):
+            with distributed.sharing():
+                self._take_step()
             if self._due(self.settings.log_every):
                 self._log(session)
             improved = self._due(self.settings.validate_every) and self._validate(session)
             if improved or self._due(self.settings.checkpoint_every):
                 self._save(session)
-        if interruption:
-            self._save(session)
+        if self._gave_up():
+            session.console.say(self._about_end())
+        self._save(session)
+
+    def _ended(self) -> bool:
+        return self.position.step == self.total or self._gave_up()
+
+    def _gave_up(self) -> bool:
+        """Return True if the model has not become better for as many validations as `patience` allows."""
+        return self.settings.patience is not None and self.position.stale >= self.settings.patience
+
+    def _about_end(self) -> str:
+        """Return a sentence about a training that ended because the model did not become better."""
+        best = self.position.best
+        since = f" since step {best['step']:,} ({self.best} {best['value']:.4g})" if best else ""
+        return (
+            f"Ended at step {self.position.step:,} of {self.total:,}: the model has not become better{since} "
+            f"in {self.position.stale} validations (trainer.patience={self.settings.patience})."
+        )
 
     def _idle(self) -> list[str]:
         """Return the players without a turn in the whole training.
@@ -243,23 +300,40 @@ class Trainer:
 
     def _deal(self) -> Batch:
         self.position.batches += 1
-        batch = self.engine.arrange(self.data.batch(self.position.batches - 1))
+        return self._batch(self.position.batches - 1)
+
+    def _batch(self, number: int) -> Batch:
+        batch = self.engine.arrange(self.data.batch(number))
         # Filled on the device: a number that is copied there would make the loop wait.
         return batch | {"step": torch.full((), float(self.position.step), device=self.engine.device)}
 
     def _move(self, turn: Turn, batch: Batch) -> Batch:
         """Let a player move once; return the tensors that its loss passes on, without gradients."""
-        player = self.players.give_floor(turn.player)
-        result = self.engine.result(turn, batch)
-        norm, finite = player.move(result.loss, self.position.step)
+        player, step = self.players.give_floor(turn.player), self.position.step
+        move = partial(self._moved, turn, player)
+        moved = self.graphs.move(turn, player, step, batch, move) if self.graphs else move(batch)
         if turn.after:
             with torch.no_grad():
                 turn.after()
-        terms = {"loss": result.loss, **result.shown, "gradient_norm": norm}
-        self.tally.add(turn.player, terms, finite, self.position.step + 1)
-        return {name: value.detach() for name, value in result.handed_on.items()}
+        self.tally.add(turn.player, moved.shown, moved.finite, step + 1)
+        return moved.handed_on
+
+    def _moved(self, turn: Turn, player: Player, batch: Batch) -> Moved:
+        result = self.engine.result(turn, batch)
+        shown = {"loss": result.loss, **result.shown}
+        if distributed.count() > 1:
+            # Copies, which become the means over all processes.
+            shown = {name: value.detach().float().clone() for name, value in shown.items()}
+        norm, finite = player.move(result.loss, self.position.step, list(shown.values()))
+        terms = {name: value.detach() for name, value in {**shown, "gradient_norm": norm}.items()}
+        return Moved(terms, finite, {name: value.detach() for name, value in result.handed_on.items()})
+
+    def _say_notices(self, session: Session) -> None:
+        for notice in [*self.engine.unsaid(), *(self.graphs.unsaid() if self.graphs else [])]:
+            session.console.say(notice)
 
     def _log(self, session: Session) -> None:
+        self._say_notices(session)
         metrics = self.tally.read()
         speed = session.batches_per_second(self.position.batches) * self.settings.batch_size
         metrics["items_per_second"] = round(speed, 1)
@@ -270,15 +344,26 @@ class Trainer:
     def _validate(self, session: Session) -> bool:
         """Write validation metrics and previews; return True if the model is the best so far."""
         metrics = self.position.validation = self._measure(session, "validation")
-        for name, exhibit in self.validation.previews().items():
-            session.journal.exhibit(name, self.position.step, exhibit)
+        if distributed.first():
+            for name, exhibit in self.validation.previews().items():
+                session.journal.exhibit(name, self.position.step, exhibit)
         improved = self.validation.improves(self.best, metrics, self.position.best)
         if self.best and improved:
             self.position.best = {"step": self.position.step, "metric": self.best, "value": metrics[self.best]}
+        if improved or self._expected():
+            self.position.stale = 0
+        elif self.best in metrics and self.position.step % self.settings.validate_every == 0:
+            # The validation at the end does not count: a run that is resumed for more steps would not have had it.
+            self.position.stale += 1
         if metrics:
             session.console.validated(self.position.step, metrics, improved)
         session.restart_clock(self.position.batches)
         return improved
+
+    def _expected(self) -> bool:
+        """Return True if a player of this training has not moved yet; with it, the model can still become better."""
+        waiting = [name for name, player in self.players.players.items() if player.began is None]
+        return bool(set(waiting) - set(self._idle())) if waiting else False
 
     def _measure(self, session: Session, split: str) -> Metrics:
         metrics = self.validation.measure(split, last=self.position.step == self.total)
@@ -300,10 +385,11 @@ class Trainer:
             return
         self.tally.check()
         session.journal.sync()
-        tensors, facts = self._state()
-        checkpoint.save(session.folder / "checkpoints", position.step, tensors, facts)
-        best = position.best["step"] if position.best else None
-        checkpoint.prune(session.folder / "checkpoints", self.settings.keep, best)
+        if distributed.first():
+            tensors, facts = self._state()
+            checkpoint.save(session.folder / "checkpoints", position.step, tensors, facts)
+            best = position.best["step"] if position.best else None
+            checkpoint.prune(session.folder / "checkpoints", self.settings.keep, best)
         session.saved = position.step
         session.after_saving()
         session.restart_clock(self.position.batches)
@@ -319,12 +405,14 @@ class Trainer:
             "ema": self.averages.counts(),
             "players": {name: {"began": player.began} for name, player in self.players.players.items()},
             "extractors": self.extractors,
+            "engine": self.engine.facts(),
         }
         return tensors, facts
 
     def _restore(self, found: checkpoint.Checkpoint) -> None:
         position = position_of(found)
         _check_extractors(found.facts["extractors"], self.extractors)
+        facts = engine_facts_of(found)
         for fact, expected in (("ema", self.averages.players), ("players", self.players.players)):
             if found.facts[fact].keys() != expected.keys():
                 had, has = (", ".join(names) or "none" for names in (found.facts[fact], expected))
@@ -339,6 +427,7 @@ class Trainer:
             player.restore(parts[f"player/{name}"], found.facts["players"][name]["began"])
         self.averages.restore(parts["ema"], found.facts["ema"])
         self.tally.restore(parts["tally"], found.facts["tally"], self.engine.device)
+        self.engine.take_over(facts)
         self.position = position
 
     def _epoch(self) -> float:
@@ -384,6 +473,17 @@ def _training_data(
         augmentation=changes,
         balance=loading.balance,
     )
+
+
+def check_alike(name: str, value: object) -> None:
+    """Raise a ConfigError if the processes that train together do not find the same value."""
+    found = distributed.collected(value)
+    if any(other != found[0] for other in found):
+        listed = ", ".join(f"process {rank}: {other}" for rank, other in enumerate(found))
+        raise ConfigError(
+            f"The processes of this run find different values of its {name} ({listed}). "
+            "All machines must see the same folder of the run, and the same data."
+        )
 
 
 def _digests(model: Model) -> dict[str, str]:

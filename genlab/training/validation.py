@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genlab import distributed
 from genlab.contract import Model, Result
 from genlab.data import held_out
 from genlab.data.dataset import Dataset
@@ -111,17 +112,33 @@ class Validation:
         """Return the model's own metrics, averaged over every item of a split; nothing if the split is empty."""
         if split not in self.splits:
             return {}
-        totals: dict[str, Tensor] = {}
-        counts: dict[str, int] = {}
         with self.looking():
-            for number, batch in enumerate(self.splits[split].once()):
-                reseed(self.engine.device, self.seed, split, number)
-                for name, value in _metrics_of(self.model.validate(self.engine.arrange(batch))).items():
-                    weighted = value * len(batch["x"])
-                    totals[name] = totals[name] + weighted if name in totals else weighted
-                    counts[name] = counts.get(name, 0) + len(batch["x"])
-            metrics = {name: float(total) / counts[name] for name, total in totals.items()}
-            return metrics | (self.quick.look(self.model, last=last) if self.quick and split == "validation" else {})
+            metrics = _weighted_means(distributed.collected(self._measured(split)))
+            if self.quick and split == "validation":
+                metrics |= self._look(self.quick, last)
+        return metrics
+
+    def _measured(self, split: str) -> list[tuple[int, int, dict[str, float]]]:
+        """Return the number, the size and the metrics of each batch; several processes share the batches."""
+        first, every = distributed.rank(), distributed.count()
+        found = []
+        for place, batch in enumerate(self.splits[split].once(first, every)):
+            number = first + every * place
+            reseed(self.engine.device, self.seed, split, number)
+            metrics = _metrics_of(self.model.validate(self.engine.arrange(batch)))
+            found.append(
+                (number, len(batch["x"]), list(metrics), torch.stack([value.float() for value in metrics.values()]))
+            )
+        # Read at the end: reading each batch would make it wait for the device.
+        return [(number, size, dict(zip(names, values.tolist(), strict=True))) for number, size, names, values in found]
+
+    def _look(self, quick: Quick, last: bool) -> Metrics:
+        """Measure in the first process only, whose clock decides if there is time for it."""
+        metrics = Metrics()
+        if distributed.first():
+            with distributed.alone():
+                metrics = quick.look(self.model, last=last)
+        return distributed.told(metrics)
 
     def improves(self, name: str | None, metrics: Metrics, best: Mapping[str, Any] | None) -> bool:
         """Return True if the metric that chooses is there and better than the best so far."""
@@ -145,6 +162,17 @@ class Validation:
                 yield
         finally:
             self.model.train()
+
+
+def _weighted_means(parts: list[list[tuple[int, int, dict[str, float]]]]) -> Metrics:
+    """Return the mean of each metric over all items, whichever process has measured a batch."""
+    totals: dict[str, list[float]] = {}
+    counts: dict[str, int] = {}
+    for _, size, metrics in sorted((batch for part in parts for batch in part), key=lambda batch: batch[0]):
+        for name, value in metrics.items():
+            totals.setdefault(name, []).append(value * size)
+            counts[name] = counts.get(name, 0) + size
+    return {name: sum(values) / counts[name] for name, values in totals.items()}
 
 
 def _metrics_of(result: Result) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """A mistake gets a sentence and exit code 2, and nothing half-made is left behind."""
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -54,8 +55,22 @@ def test_a_run_is_found_by_its_folder_its_name_and_as_the_latest(place: Path) ->
 def test_only_the_length_of_a_run_and_its_device_can_change(place: Path, key: str) -> None:
     done = genlab(place, "resume", "latest", f"{key}=3")
     assert_refused(
-        done, f"Cannot change {key} when resuming; only trainer.epochs, trainer.steps and device can change."
+        done,
+        f"Cannot change {key} when resuming; only trainer.epochs, trainer.steps, trainer.patience, device and devices "
+        "can change.",
     )
+
+
+def test_the_refusal_of_another_learning_rate_has_the_command_that_uses_it(place: Path) -> None:
+    refused = genlab(place, "resume", "latest", "model.optimizers.model.lr=0.01")
+    command = refused.stderr.strip().rpartition("from the weights of this one: ")[2]
+    assert command == (
+        "genlab train data=digits trainer=smoke 'model.network.hidden=[8]' trainer.batch_size=16 start=outputs/mine "
+        "model.optimizers.model.lr=0.01"
+    )
+    done = genlab(place, *shlex.split(command)[1:])
+    assert done.returncode == 0, done.stderr
+    assert "from outputs/mine" in done.stdout
 
 
 def test_fewer_steps_than_were_taken_are_refused(place: Path) -> None:

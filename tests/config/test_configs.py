@@ -140,16 +140,19 @@ def test_a_resumed_run_can_have_another_budget(override: str, epochs: int | None
     assert (config.trainer.epochs, config.trainer.steps, config.device, config.run) == (epochs, steps, "cuda:1", "here")
 
 
+CAN = "only trainer.epochs, trainer.steps, trainer.patience, device and devices can change."
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         (
             "model.beta=2",
-            "Cannot change model.beta when resuming; only trainer.epochs, trainer.steps and device can change.",
+            f"Cannot change model.beta when resuming; {CAN}",
         ),
         (
             "seed=3",
-            "Cannot change seed when resuming; only trainer.epochs, trainer.steps and device can change.",
+            f"Cannot change seed when resuming; {CAN}",
         ),
         ("trainer.steps", "Cannot read the argument 'trainer.steps'. Write trainer.steps=VALUE."),
         ("trainer.steps=many", "trainer: steps must be an integer or null, got 'many'."),

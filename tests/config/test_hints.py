@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from genlab.config.compose import compose, sweep
+from genlab.config.compose import compose
 from genlab.config.schema import Config
+from genlab.config.sweeps import combinations, engine_of, sweep
 from genlab.registry import ConfigError
 
 GAN_LR = "model.optimizers.discriminator.lr=0.1 or model.optimizers.generator.lr=0.1"
@@ -113,6 +114,20 @@ def test_an_unknown_recipe_is_searched_in_all_groups(argument: str, start: str) 
             "seed takes one value, got '1,2'. Add -m to train with each of them; a list needs brackets: [1,2].",
         ),
         (
+            "device=cuda:0,cuda:1",
+            "device takes one value, got 'cuda:0,cuda:1'. Add -m to train once on each of them, or write devices=2 to "
+            "train one model on two GPUs.",
+        ),
+        (
+            "model.beta=interval(0.25,8)",
+            "model.beta takes one value, got 'interval(0.25,8)'. Add -m to train with several values; a range is for "
+            "`genlab search`.",
+        ),
+        (
+            "hydra/launcher=joblib",
+            "hydra/launcher is for commands that train several models. Add -m for a sweep, or leave it out.",
+        ),
+        (
             "model=srgan model/network=conv",
             "This model takes no network. `genlab train --help model=NAME` lists the settings of a model.",
         ),
@@ -142,3 +157,43 @@ def test_a_sweep_is_refused_before_its_first_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Unknown setting 'epochs'. Did you mean trainer.epochs=1?"):
         sweep(["model=ae,vae", "epochs=1,2"], tmp_path, task)
     assert runs == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "model.beta=interval(0.25,8)",
+            "model.beta takes one value, or with -m a list such as model.beta=1,2,4, got 'interval(0.25,8)'. A range "
+            "is for a search: genlab search 'model.beta=interval(0.25,8)'",
+        ),
+        ("seed=glob(*)", "seed=glob(*): there is no such recipe. glob is for recipes, such as model=glob(*vae)."),
+        ("hydra/sweeper=optuna", "Unknown sweeper 'optuna'. To search for good settings, use `genlab search`."),
+        ("hydra/launcher=jobli", "Unknown launcher 'jobli'. Did you mean 'joblib'? Available: basic, joblib, "),
+        ("hydra/launcher=basic,joblib", "hydra/launcher takes one value, got 'hydra/launcher=basic,joblib'."),
+        ("hydra.sweep.dir=here", "hydra.sweep.dir cannot be set. run=FOLDER chooses the folder, and a sweep takes "),
+        ("hydra.launcher.n_jobs=2", "hydra.launcher.n_jobs is a setting of a launcher. Choose one, such as "),
+        ("hydra.sweeper.max_batch_size=0", "hydra.sweeper.max_batch_size must be an integer of at least 1 or null, "),
+        ("hydra.sweeper.max_batch_size=x", "hydra.sweeper.max_batch_size must be an integer of at least 1 or null, "),
+    ],
+)
+def test_a_mistake_in_a_sweep_is_a_plain_sentence(arguments: str, message: str) -> None:
+    given = ["seed=1,2", *arguments.split()]
+    with pytest.raises(ConfigError) as error:
+        engine_of(given, jobs=len(combinations(given, Path("sweep"))))
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("n_job=2", "Unknown setting of hydra/launcher=joblib 'n_job'. Did you mean 'n_jobs'?"),
+        ("n_jobs=two", "hydra.launcher.n_jobs must be an integer, got 'two'."),
+        ("n_jobs=0", "hydra.launcher.n_jobs must be at least 1, or -1 for all cores, got 0."),
+    ],
+)
+def test_a_mistake_in_the_settings_of_a_launcher_is_a_plain_sentence(setting: str, message: str) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    with pytest.raises(ConfigError) as error:
+        engine_of(["seed=1,2", "hydra/launcher=joblib", f"hydra.launcher.{setting}"])
+    assert str(error.value).startswith(message)

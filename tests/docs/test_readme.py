@@ -5,6 +5,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -43,6 +45,9 @@ def folder(tmp_path: Path) -> Path:
     for number in range(30):
         Image.new("RGB", (80, 70), (8 * number, 90, 20)).save(place / "photos" / f"{number}.jpg")
     Image.new("RGB", (30, 20), "teal").save(place / "holiday.jpg")
+    (place / "mnist").mkdir()
+    digits = [{"bytes": (place / "photos" / f"{number}.jpg").read_bytes()} for number in range(30)]
+    pq.write_table(pa.table({"image": digits, "label": [0, 1] * 15}), place / "mnist/train-00000-of-00001.parquet")
     return place
 
 
@@ -54,8 +59,8 @@ def shortened(command: list[str]) -> list[str]:
         return [*command, "--only", "decode"]
     if command[1] == "track":
         return ["genlab", "track", "--help"]
-    if command[1] == "train" and not {"--help", "--cfg"} & set(command):
-        return [*command, *SHORT]
+    if command[1] in ("train", "search") and not {"--help", "--cfg"} & set(command):
+        return [*command, *SHORT, *(["search.trials=2"] if command[1] == "search" else [])]
     if command[1] == "evaluate":
         return [*command, "--count", "20", "--images", "20", "--draws", "1"]
     if command[1] == "fit-prior":

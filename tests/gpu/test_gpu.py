@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from genlab.config.compose import choices
+from genlab.data import residence
+from genlab.data.batches import Table
 from genlab.training.journal import read
+from genlab.training.players import Player
+from genlab.training.settings import PlayerSettings
+from tests.data.test_residence import images_in
 from tests.fixtures.program import assert_resumed_exactly, genlab
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
@@ -52,3 +57,61 @@ def test_metrics_on_a_gpu_equal_those_on_a_cpu(tmp_path: Path) -> None:
         record = json.loads((tmp_path / "mine/evaluation.json").read_text())
         found.append({name: metric["mean"] for name, metric in record["last"]["metrics"].items()})
     assert found[1] == pytest.approx(found[0], rel=0.02, abs=0.02)
+
+
+@pytest.mark.parametrize("place", ["host", "disk"])
+def test_batches_that_are_copied_beside_the_computation_are_complete(
+    tmp_path: Path, place: residence.Residence
+) -> None:
+    images = images_in(tmp_path, 20_000)
+    resident, streamed = (
+        Table(images, "train", 32, seed=3, device="cuda", residence=where) for where in ("device", place)
+    )
+    busy = torch.rand(2048, 2048, device="cuda")
+    same = []
+    for number in range(200):
+        one, other = resident.batch(number), streamed.batch(number)
+        # The GPU is busy while later batches arrive, and a batch is still read when its name is free.
+        busy = (busy @ busy).clamp(0, 1)
+        same.append((one["x"] == other["x"]).all() & (one["label"] == other["label"]).all())
+    same += [(one["x"] == other["x"]).all() for one, other in zip(resident.once(), streamed.once(), strict=True)]
+    assert bool(torch.stack(same).all())
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("vae", []),
+        ("dcgan", ["model.r1=1", "model.discriminator_normalization=none"]),
+        ("wgan-gp", []),
+        ("wgan", []),
+        ("vq-vae", []),
+    ],
+)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_recorded_moves_give_what_eager_ones_give(
+    tmp_path: Path, model: str, settings: list[str], compiled: bool
+) -> None:
+    losses = []
+    for graphs in (False, True):
+        speed = [f"trainer.cuda_graphs={graphs}", f"trainer.compile={compiled}", "trainer.steps=8"]
+        name = f"run-{graphs}"
+        done = genlab(tmp_path, "train", f"model={model}", *settings, *SMALL, *speed, f"run={name}")
+        assert done.returncode == 0, done.stderr
+        assert "cannot be recorded" not in done.stdout
+        assert ("CUDA graphs" in done.stdout) is graphs
+        losses.append([value for line in read(tmp_path / name) for key, value in line.items() if key.endswith("loss")])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
+def test_a_step_that_is_not_finite_changes_nothing(optimizer: str) -> None:
+    settings = PlayerSettings(optimizer=optimizer, momentum=0.9, weight_decay=0.1)  # type: ignore[arg-type]
+    weight = torch.nn.Parameter(torch.ones(5, device="cuda"))
+    player = Player({"weight": weight}, settings, 10)
+    for factor in (1.0, torch.nan, 1.0):
+        before = {"weight": weight.detach().clone(), **{name: value.clone() for name, value in player.state().items()}}
+        _, finite = player.move((weight.square() * factor).sum(), 0)
+        after = {"weight": weight.detach(), **player.state()}
+        unchanged = all(torch.equal(value, after[name]) for name, value in before.items())
+        assert bool(finite) is not unchanged

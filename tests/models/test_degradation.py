@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_sample_images
 
-from genlab.models.degradation import blurred, compressed, noisy
+from genlab.models.degradation import Compression, blurred, noisy
 
 CHINA = torch.from_numpy(load_sample_images().images[0][:120, :203].copy()).permute(2, 0, 1).unsqueeze(0) / 255
 
@@ -27,7 +27,7 @@ def by_pillow(image: torch.Tensor, quality: int) -> torch.Tensor:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_quantisation_is_that_of_jpeg(quality: int, channels: int) -> None:
     image = CHINA[:, :channels]
-    ours = compressed(image, torch.tensor([float(quality)])).clamp(0, 1)
+    ours = Compression(channels)(image, torch.tensor([float(quality)])).clamp(0, 1)
     theirs = by_pillow(image, quality)
     # Pillow rounds to whole numbers, so the two differ, but by far less than both lose.
     lost = (theirs - image).square().mean().sqrt()
@@ -35,9 +35,9 @@ def test_quantisation_is_that_of_jpeg(quality: int, channels: int) -> None:
 
 
 def test_each_image_has_a_quality_of_its_own() -> None:
-    twice = compressed(CHINA.repeat(2, 1, 1, 1), torch.tensor([10.0, 90.0]))
+    twice = Compression(3)(CHINA.repeat(2, 1, 1, 1), torch.tensor([10.0, 90.0]))
     for one, quality in zip(twice, (10.0, 90.0), strict=True):
-        torch.testing.assert_close(one, compressed(CHINA, torch.tensor([quality]))[0])
+        torch.testing.assert_close(one, Compression(3)(CHINA, torch.tensor([quality]))[0])
 
 
 def test_blur_is_a_gaussian_with_the_std_of_each_image() -> None:

@@ -164,5 +164,6 @@ def test_a_sweep_with_a_failing_job_goes_on_and_ends_with_the_sentence_of_that_j
 
     monkeypatch.setattr(lifecycle, "train", failing)
     done = genlab(tmp_path, "train", "-m", "seed=1,2", *TINY, "run=sweep")
-    assert (done.returncode, done.stderr) == (1, "model: loss was not finite at step 1.\n")
+    assert done.returncode == 1
+    assert done.stderr == "1 of 2 jobs failed:\n  sweep/seed=1: model: loss was not finite at step 1.\n"
     assert "sweep/seed=2 │ finished" in done.stdout

@@ -167,13 +167,13 @@ def rates_of(trainer: Trainer, folder: Path) -> list[tuple[str, int, float]]:
         move = player.move
 
         def recorded(
-            loss: Tensor, step: int, name: str = name, player: object = player, move: object = move
+            loss: Tensor, step: int, shown: object, name: str = name, player: object = player, move: object = move
         ) -> tuple[Tensor, Tensor]:
-            result: tuple[Tensor, Tensor] = move(loss, step)  # type: ignore[operator]
+            result: tuple[Tensor, Tensor] = move(loss, step, shown)  # type: ignore[operator]
             found.append((name, step, player.optimizer.param_groups[0]["lr"]))  # type: ignore[attr-defined]
             return result
 
-        player.move = recorded  # type: ignore[method-assign]
+        player.move = recorded  # type: ignore[method-assign,assignment]
     trainer.fit(folder)
     return found
 

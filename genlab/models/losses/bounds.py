@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from genlab import distributed
 from genlab.networks.network import at_least
 from genlab.registry import ConfigError
 
@@ -43,10 +44,11 @@ class CodeCost:
     def __call__(self, units: Tensor, correlation: Tensor | None, step: Tensor | None) -> Tensor:
         """Return the cost, averaged over items, given the KL of each unit, N x D, and the total correlation."""
         if self.capacity is not None:
-            excess = units.sum(1).mean() - self.capacity * _risen(step, self.capacity_steps)
+            excess = distributed.averaged(units.sum(1).mean()) - self.capacity * _risen(step, self.capacity_steps)
             return self.capacity_weight * excess.abs()
         # A unit is free in the mean over the batch, not for each item: that is smoother (Kingma et al. 2016).
-        kl = units.mean(0).clamp(min=self.free_bits).sum() if self.free_bits else units.sum(1).mean()
+        free = self.free_bits
+        kl = distributed.averaged(units.mean(0)).clamp(min=free).sum() if free else units.sum(1).mean()
         cost = self.beta * kl if correlation is None else self.beta * kl + (self.correlation - 1) * correlation
         return cost * self.warmth(step) if self.kl_warmup else cost
 
@@ -77,6 +79,7 @@ def log_aggregate(codes: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Te
     This is the minibatch-weighted estimate of Chen et al. (2018). They divide by the number of items in the data
     as well, which only adds a constant, and no gradient.
     """
+    mean, log_variance = distributed.gathered(mean), distributed.gathered(log_variance)
     densities = log_normal(codes.unsqueeze(1), mean, log_variance)
     return log_mean(densities.sum(2)), log_mean(densities).sum(1)
 
