@@ -61,6 +61,7 @@ def quick(
 def names(model: Model, dataset: Dataset) -> list[str]:
     """Return the names of the quick metrics that fit a model; measure nothing."""
     from genlab.extractors import default_vector
+
     found = list[str]()
     if isinstance(model, Samples):
         # Data of a plugin's kind has no features of genlab.

@@ -111,6 +111,7 @@ def record(run: Callable[[], Moved], device: torch.device) -> tuple[Callable[[],
     step has the random numbers of an eager one.
     """
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.device(device), torch.cuda.graph(graph):
+    # Threads that prepare batches allocate memory meanwhile, which the default mode would take for a mistake.
+    with torch.cuda.device(device), torch.cuda.graph(graph, capture_error_mode="thread_local"):
         moved = run()
     return graph.replay, moved
