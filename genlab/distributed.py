@@ -6,7 +6,7 @@ In a process of its own there is one rank, and no message is sent.
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -36,6 +36,8 @@ class _State:
     """True while this process works by itself, as if there were no others."""
     sharing: bool = False
     """True while a batch is this process's part of a larger one."""
+    parent: int = 0
+    """The process that has started this one."""
     store: Any = None
     """Values that outlive the processes, if torchrun starts them again."""
 
@@ -82,6 +84,7 @@ def join(device: torch.device) -> None:
     """Meet the other processes; on GPUs they talk through NCCL, and through gloo about what is on the CPU."""
     if processes() == 1 or dist.is_initialized():
         return
+    _state.parent = os.getppid()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     # torchrun keeps one store for all starts of its processes, with the values of those that have ended. So each start
@@ -109,6 +112,34 @@ def leave() -> None:
         wait()
         dist.destroy_process_group()
         _state.store = None
+
+
+def abandoned() -> bool:
+    """Return True if the process that has started this one together with others has ended, such as by `kill -9`."""
+    return count() > 1 and os.getppid() != _state.parent
+
+
+def say_first(text: str) -> None:
+    """Let the other processes know the sentence with which the first one ends."""
+    if _state.store is not None:
+        with suppress(RuntimeError):
+            _state.store.set(_last_words(), text)
+
+
+def first_says(text: str) -> bool:
+    """Return True if the first process ends with this sentence, too, so that no other one has to say it."""
+    if _state.store is None:
+        return False
+    # The first process may have ended, and its store with it.
+    with suppress(RuntimeError):
+        _state.store.wait([_last_words()], timedelta(seconds=5))
+        said: bytes = _state.store.get(_last_words())
+        return said.decode() == text
+    return False
+
+
+def _last_words() -> str:
+    return f"genlab/said in start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
 
 
 def remember(name: str, value: str) -> None:
@@ -271,4 +302,4 @@ def _sent(send: Callable[[], Value]) -> Value:
         reason = str(error).strip().split("\n")[0]
         if not re.search("connection|broken pipe|abort|closed|tim(ed |e)out|remote", reason, re.IGNORECASE):
             raise
-        raise LostError(f"Another process of this run has ended, so this one stops, too ({reason}).") from error
+        raise LostError("Another process of this run has ended, so this one stops, too.") from error

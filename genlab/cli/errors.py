@@ -30,14 +30,15 @@ def sentences() -> Iterator[None]:
         print(f"I/O error: {error.strerror or error}{place}", file=sys.stderr)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):  # typer.Abort: Ctrl-C at a question
-        print("Interrupted.", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":
+            print("Interrupted.", file=sys.stderr)
         sys.exit(130)
 
 
 def _message(error: Exception) -> str:
-    """Return the text of an error; of several processes only the first one reports the error of a run.
+    """Return the text of an error; of several processes only the first one reports what all of them have found.
 
-    Then all of them have it, or it says that another one has ended.
+    All of them find the error of a run, or it says that another one has ended.
     """
     from genlab.registry import RunError
 
@@ -46,8 +47,11 @@ def _message(error: Exception) -> str:
     from genlab import distributed
 
     if distributed.first():
+        distributed.say_first(str(error))
         return str(error)
-    return "" if isinstance(error, RunError) else f"Process {os.environ['RANK']}: {error}"
+    if isinstance(error, RunError) or distributed.first_says(str(error)):
+        return ""
+    return f"Process {os.environ['RANK']}: {error}"
 
 
 def quietly(failure: threading.ExceptHookArgs) -> None:

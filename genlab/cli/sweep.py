@@ -29,7 +29,7 @@ def sweep(overrides: list[str], folders: list[Path], files: list[str], trust: Tr
     """Train every combination in a folder of its own, all in one folder; the same command continues the sweep."""
     named = [override for override in overrides if override.startswith("run=") and override != "run="]
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-    folder = Path(named[-1].removeprefix("run=")) if named else OUTPUTS / "sweeps" / stamp
+    folder = Path(named[-1].removeprefix("run=")).expanduser() if named else OUTPUTS / "sweeps" / stamp
     rest = [_with_folders(override) for override in overrides if override not in named]
     # Before the first job trains: a mistake in the last one would be found hours later.
     jobs = sweeps.combinations(rest, folder, folders, files)

@@ -6,7 +6,11 @@ import signal
 import sys
 import uuid
 
-from genlab.registry import ConfigError
+from genlab.registry import RunError
+
+_PATIENCE = 24 * 60 * 60
+"""Seconds that processes have to end after a signal: a second Ctrl-C ends them at once."""
+_CONTINUE = "The checkpoints so far are intact. Repeat the command with run=FOLDER of this run to continue it."
 
 
 def start(processes: int, arguments: list[str]) -> int:
@@ -20,8 +24,11 @@ def start(processes: int, arguments: list[str]) -> int:
 
     # Two threads in each of two processes on two cores are several times slower than one.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-    # The processes say themselves what is wrong.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    # torchrun kills processes that are still busy after 30 seconds, in the middle of a long step or a measurement.
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_PATIENCE))
+    # The processes say themselves what is wrong. torch sets the level of each of its loggers again, so that of one
+    # logger would not hold.
+    logging.disable(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -33,15 +40,24 @@ def start(processes: int, arguments: list[str]) -> int:
         max_restarts=0,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", "genlab", *arguments)
+        elastic_launch(config, sys.executable)(*_isolation(), "-m", "genlab", *arguments)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        if failure.exitcode == -signal.SIGKILL:
-            raise ConfigError(
-                f"Process {rank} of {processes} was killed. Perhaps the memory was full: each process holds the data. "
-                "Repeat the command with run=FOLDER of this run to continue it."
-            ) from None
-        return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+        if failure.exitcode < 0:
+            raise RunError(f"Process {rank} of {processes} {_end(-failure.exitcode)} {_CONTINUE}") from None
+        return failure.exitcode
     except SignalException as error:
         return 128 + int(error.sigval)
     return 0
+
+
+def _isolation() -> list[str]:
+    """Return the option of Python that hides the modules in the current folder, unless this process sees them, too."""
+    return [] if {"", os.getcwd()} & set(sys.path) else ["-P"]
+
+
+def _end(number: int) -> str:
+    """Return what a signal has done to a process, as the end of a sentence."""
+    if number == signal.SIGKILL:
+        return "was killed. Perhaps the memory was full: each process holds the data."
+    return f"was ended by the signal {signal.Signals(number).name}."

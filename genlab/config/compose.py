@@ -146,7 +146,8 @@ def parsed_overrides(overrides: Sequence[str], folders: Sequence[Path]) -> tuple
         own = {text: override for text, override in zip(prepared, given, strict=True) if is_hydras(text)}
         _refuse_hydras(own)
         # Composed now, so that a mistake in it is reported before the sweep begins.
-        composed([text for text in own if "sweeper" in text])
+        if sweepers := [text for text in own if "sweeper" in text]:
+            composed(sweepers)
         _refuse([first_value(override) for override in given], composed)
     forced = [_forced(override) for override in prepared]
     with translated(folders):

@@ -19,7 +19,7 @@ from genlab.config.compose import (
     is_hydras,
     parsed_overrides,
     plain_of,
-    readable,
+    quoted,
     refuse_range,
     search_path,
     translated,
@@ -120,7 +120,7 @@ def sweep(
     fixed, cwd = frozenset(_fixed(parsed)), os.getcwd()
     job = _Job(task, folder, fixed, tuple(folders), tuple(plugins), engine, file.resolve(), cwd)
     quiet = ["hydra/hydra_logging=disabled", "hydra/job_logging=disabled", "hydra.output_subdir=null"]
-    place = [readable(f"hydra.sweep.dir={folder}"), "hydra.sweep.subdir=."]
+    place = [f"hydra.sweep.dir={quoted(str(folder))}", "hydra.sweep.subdir=."]
     arguments = [*quiet, *place, *engine.settings, search_path(folders), *prepared]
     listening = stop.Stop(file, announce).listening() if engine.apart else nullcontext()
     with translated(folders), _engine_errors(engine, folder), engine.environment(), listening:

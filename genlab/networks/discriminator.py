@@ -78,7 +78,7 @@ class Discriminator(nn.Module):
     @property
     def normalizes_batches(self) -> bool:
         """True if the score of an item depends on the other items of its batch."""
-        return any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in self.modules())
+        return any(isinstance(part, _BatchNorm) for part in self.modules())
 
 
 @contextmanager

@@ -32,6 +32,8 @@ from genlab.training.engine import choose_device
 from genlab.training.trainer import Outcome, Trainer, check_alike
 
 BAD_FILES = "bad_files.txt"
+_LATER = {"trainer.cuda_graphs": "auto", "trainer.deterministic": "auto"}
+"""Settings that runs of earlier versions lack, with their defaults: the same command still repeats such a run."""
 _TRAININGS = count(1)
 """Numbers of the trainings in this process."""
 
@@ -47,7 +49,8 @@ def train(
     number = f"folder of training {next(_TRAININGS)}"
     config, console = _joined(config, number), _heard(console)
     folder = Path(config.run).expanduser() if config.run else None
-    if distributed.told(bool(folder and folders.exists(folder))):
+    # The first process looks for all of them: it may write into the folder before another one has looked.
+    if distributed.told(distributed.first() and folder is not None and folders.exists(folder)):
         assert folder
         return _repeat(Run(folder), config, console, trust)
     # Found before the folder is created: afterwards `latest` would be this run itself.
@@ -58,7 +61,7 @@ def train(
     distributed.remember(number, str(new.path.resolve()))
     # If another process was quicker, the lock is refused, or the run exists by now. Then nothing is touched.
     with new.lock():
-        if not distributed.told(folders.exists(new.path)):
+        if not distributed.told(distributed.first() and folders.exists(new.path)):
             with beginning.whole_or_undone():
                 if distributed.first():
                     _keep(new, config, dataset, trainer.model, start, command or command_line(sys.argv[1:]))
@@ -171,11 +174,25 @@ def _anew(run: Run, overrides: list[str]) -> str:
     config = compose.load(run.path / "config.yaml")
     words = shlex.split(str(run.facts.get("command", "")))
     if words[:2] != ["genlab", "train"] or {"-m", "--multirun"} & set(words):
-        # The command of a sweep or a search stands for many runs.
-        words = ["genlab", "train", f"model={config.model['name']}", f"data={config.data['name']}"]
+        # The command of a sweep stands for many runs.
+        words = ["genlab", "train", *_arguments(config)]
     replaced = {"run", "start", *(override.partition("=")[0] for override in overrides)}
     kept = [word for word in words if word.partition("=")[0] not in replaced]
     return shlex.join([*kept, f"start={run.path}", *overrides])
+
+
+def _arguments(config: Config) -> list[str]:
+    """Return the recipes of a run, and its settings that differ from them, as arguments of `genlab train`."""
+    model, own = config.plain["model"], schema.flatten(config.plain)
+    words = [f"model={model['name']}", f"data={config.data['name']}"]
+    words += [f"model/{part}={own[f'model.{part}.name']}" for part in schema.PARTS if f"model.{part}.name" in own]
+    try:
+        recipes = compose.compose(words).plain
+    except ConfigError:  # a recipe in a folder of the user
+        return words
+    left_out = (*schema.WHERE, "device", "start", "plugins")
+    keys = [key for key in schema.differences(config.plain, recipes) if key in own and key not in left_out]
+    return words + [f"{key}={'null' if own[key] is None else shown(own[key])}" for key in keys]
 
 
 def _repeat(run: Run, config: Config, console: Console, trust: Trust) -> tuple[Run, Outcome | None]:
@@ -210,7 +227,9 @@ def _refuse_other(run: Run, config: Config) -> Config:
 
 def _differing(known: Config, config: Config) -> list[str]:
     """Return the settings in which two configs differ, apart from those that change no result."""
-    return [key for key in schema.differences(known.plain, config.plain) if key not in schema.WHERE]
+    there, here = schema.flatten(known.plain), schema.flatten(config.plain)
+    later = {key for key, value in _LATER.items() if key not in there and here.get(key) == value}
+    return [key for key in schema.differences(known.plain, config.plain) if key not in {*schema.WHERE, *later}]
 
 
 def _same(known: Config, config: Config) -> bool:
@@ -271,7 +290,7 @@ def _keep(run: Run, config: Config, dataset: Dataset, model: Model, start: Path 
         )
         folders.point_latest(run)
     except OSError as error:
-        raise ConfigError(f"The run's folder cannot be written: {error.strerror}: {error.filename}") from None
+        raise ConfigError(f"The run's folder cannot be written: {error.strerror}: {error.filename}") from error
 
 
 def _fit(run: Run, config: Config, trainer: Trainer, console: Console, trust: Trust) -> Outcome:
@@ -281,7 +300,9 @@ def _fit(run: Run, config: Config, trainer: Trainer, console: Console, trust: Tr
     if (run.path / BAD_FILES).exists():
         console.say(f"Some files of the data cannot be used. They are listed in {run.path / BAD_FILES}.")
     start = run.facts.get("start")
-    if start and not _has_checkpoints(run):
+    # Decided by the first process, which writes checkpoints while another one may still be here.
+    if distributed.told(bool(start) and not _has_checkpoints(run)):
+        assert start
         other = Run(Path(start))
         model, settings = open_model(other, trust), compose.load(other.path / "config.yaml")
         console.say(begin_with(trainer, config, start, model, settings))

@@ -199,7 +199,7 @@ def _made(path: Path | None, name: str) -> Beginning:
         path.mkdir(parents=True, exist_ok=True)
         return Beginning(Run(path), created, Run(path).files())
     except OSError as error:
-        raise ConfigError(f"The run's folder cannot be created: {error.strerror}: {error.filename}") from None
+        raise ConfigError(f"The run's folder cannot be created: {error.strerror}: {error.filename}") from error
 
 
 def dated(folder: Path) -> Path:

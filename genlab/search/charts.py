@@ -100,7 +100,9 @@ def _slice(search: Search, done: Sequence[FrozenTrial], place: int, name: str, p
         points = [(known.index(choice), value) for choice, value in points]
     elif one.log:
         panel.set_xscale("log")
-    for along, value in points:
+        panel.tick_params(axis="x", which="minor", labelsize=8)
+    # The best one last, so that no other point covers it.
+    for along, value in sorted(points, key=lambda point: point[1] == best):
         panel.plot(along, value, "o", color=BEST if value == best else POINT, markersize=4, alpha=0.8)
     scale(panel, "y", [value for _, value in points])
     panel.grid(axis="y", color="#eeeeee")
@@ -111,7 +113,7 @@ def _slice(search: Search, done: Sequence[FrozenTrial], place: int, name: str, p
 def _front(search: Search, done: Sequence[FrozenTrial], first: int, second: int, panel: Axes) -> None:
     """Draw two metrics against each other; the trials on the front have another colour."""
     best = {trial.number for trial in front(search)}
-    for trial in done:
+    for trial in sorted(done, key=lambda trial: trial.number in best):
         colour = BEST if trial.number in best else POINT
         panel.plot(trial.values[first], trial.values[second], "o", color=colour, markersize=4)
         if trial.number in best:

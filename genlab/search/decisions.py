@@ -4,6 +4,7 @@ Each decision is a function of the trials that were finished when the trial's gr
 its own validations. So a search that is killed and started again decides as one that was never interrupted.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -45,6 +46,17 @@ def chosen(
     """Return the values that trial `number` tries, given the trials that finished before its group began."""
     study = _memory(before, number, directions, sampler=_sampler(settings, number))
     return dict(study.ask(dict(space)).params)
+
+
+def combinations(space: Space) -> float:
+    """Return the number of different trials; it is infinite if a range has all numbers between two."""
+    return math.prod(map(_values_of, space.values()))
+
+
+def _values_of(one: Any) -> float:
+    if hasattr(one, "choices"):
+        return len(one.choices)
+    return math.inf if one.step is None else round((one.high - one.low) / one.step) + 1
 
 
 def judged(

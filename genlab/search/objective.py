@@ -37,6 +37,11 @@ def checked(plan: Plan, compose: Compose, console: Console) -> Plan:
     _check_values(plan, compose)
     config = compose([*plan.arguments, *_chosen_recipes(plan.space)])
     probe = _Probe(config, console)
+    if not plan.metrics:
+        raise ConfigError(
+            f"model {config.model['name']!r} has no metric that chooses its best checkpoint. Give one, such as "
+            f"search.metric={_suggested(probe.names, probe)}. Available: {', '.join(probe.names)}"
+        )
     _check_names(plan.metrics, probe)
     for key in plan.space:
         if unfit := [metric for metric in plan.metrics if probe.contains(metric, key, plan, compose)]:
@@ -185,6 +190,11 @@ def _check_names(metrics: Iterable[str], probe: _Probe) -> None:
             raise ConfigError(f"Neither direction of {metric} is better. Available: {', '.join(probe.names)}")
 
 
+def _suggested(names: Sequence[str], probe: _Probe) -> str:
+    """Return the metric that suits most searches: a quick one if there is one."""
+    return next((name for name in names if name in probe.quick), names[0])
+
+
 def _refusal(key: str, unfit: Sequence[str], probe: _Probe, plan: Plan, compose: Compose) -> ConfigError:
     fit = [name for name in probe.names if not probe.contains(name, key, plan, compose)]
     named = " and ".join(unfit)
@@ -195,8 +205,7 @@ def _refusal(key: str, unfit: Sequence[str], probe: _Probe, plan: Plan, compose:
     reason = f"Cannot search {key} by {named}: the meaning of {named} depends on it, so its values do not compare."
     if not fit:
         return ConfigError(f"{reason} No other metric is measured while this model trains.")
-    suggested = next((name for name in fit if name in probe.quick), fit[0])
     return ConfigError(
-        f"{reason} Choose a metric that does not depend on it, such as search.metric={suggested}. "
+        f"{reason} Choose a metric that does not depend on it, such as search.metric={_suggested(fit, probe)}. "
         f"Available: {', '.join(fit)}"
     )

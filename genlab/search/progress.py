@@ -1,9 +1,11 @@
 """The lines that a search prints: one for each trial."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genlab.registry import ConfigError
+from genlab.search.decisions import combinations
 from genlab.search.study import REASON, Search
 from genlab.training.console import number
 
@@ -11,8 +13,11 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-class StoppedError(Exception):
-    """A signal has stopped the running trials, which have saved; carries its number."""
+class StoppedError(KeyboardInterrupt):
+    """A signal has stopped the running trials, which have saved; carries its number.
+
+    No Exception, because those are taken for errors of the engine.
+    """
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
@@ -25,6 +30,13 @@ class Progress:
     def __init__(self, search: Search) -> None:
         self.search = search
         self.total = search.plan.settings.trials
+        different = combinations(search.plan.space)
+        if different < self.total:
+            print(
+                f"The ranges have {different} different settings, so some of the {self.total} trials repeat another. "
+                "`genlab train -m` trains each of them once.",
+                flush=True,
+            )
         if done := len(search.finished):
             print(f"{done} of {self.total} trials are done; the search continues.", flush=True)
 
@@ -55,7 +67,9 @@ class Progress:
             if report["state"] == "stopped":
                 if "signal" in report:
                     raise StoppedError(report["signal"])
-                raise ConfigError(f"{report['reason']} The same command continues the search.")
+                raise ConfigError(
+                    f"{report['reason']} To continue, repeat the command with run={shlex.quote(str(self.search.path))}"
+                )
 
 
 def described(trial: "FrozenTrial") -> str:

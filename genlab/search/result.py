@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from genlab.config.compose import is_hydras
 from genlab.search.progress import best_of
 from genlab.search.study import REASON, Search
 
@@ -90,7 +91,7 @@ def _finding(search: Search, trial: "FrozenTrial") -> Finding:
 
 def train_line(search: Search, trial: "FrozenTrial") -> str:
     """Return the command that trains a trial again, in a new folder."""
-    kept = [argument for argument in search.plan.arguments if not argument.startswith("hydra")]
+    kept = [argument for argument in search.plan.arguments if not is_hydras(argument)]
     return shlex.join(["genlab", "train", *search.plan.options, *kept, *search.arguments(trial)])
 
 

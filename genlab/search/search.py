@@ -9,7 +9,7 @@ from typing import Any
 
 from genlab.charts import written
 from genlab.config import compose, sweeps
-from genlab.config.schema import Config, flatten
+from genlab.config.schema import WHERE, Config, flatten
 from genlab.registry import ConfigError
 from genlab.runs import run as folders
 from genlab.runs.run import OUTPUTS, Run, find
@@ -98,7 +98,7 @@ def _plan(asked: Asked, known: Search | None) -> Plan:
             "There is nothing to search. Give a setting a range or choices, such as 'model.beta=interval(0.25,8)' or "
             "model.latent_dim=8,16,32."
         )
-    _refuse_jobs_without_launcher(settings, arguments)
+    _check_engine(settings, arguments)
     space = space_of(ranges)
     recipes = [
         f"{name}={one.choices[0]}" for name, one in space.items() if name in compose.GROUPS and hasattr(one, "choices")
@@ -107,22 +107,22 @@ def _plan(asked: Asked, known: Search | None) -> Plan:
     if config.devices > 1:
         raise ConfigError("A search trains each trial on one device. Leave out devices, and use search.jobs instead.")
     metrics = settings.metrics or ([config.best] if config.best else [])
-    if not metrics:
-        raise ConfigError(
-            f"model {config.model['name']!r} has no metric that chooses its best checkpoint. Give one, such as "
-            "search.metric=FD-classifier."
-        )
-    base = {
-        key: value for key, value in flatten(config.plain).items() if key not in (_RUN, "device", "devices", *space)
-    }
+    base = {key: value for key, value in flatten(config.plain).items() if key not in (*WHERE, *space)}
     base |= {f"content of {file}": _digest(Path(file)) for file in asked.files}
     options = [word for file in asked.files for word in ("--plugin", file)]
     options += [word for folder in asked.folders for word in ("--config-dir", str(folder))]
     return Plan(settings, space, metrics, [better(name) for name in metrics], arguments, base, options)
 
 
-def _refuse_jobs_without_launcher(settings: search_settings.SearchSettings, arguments: Sequence[str]) -> None:
-    if settings.jobs > 1 and not any(argument.startswith("hydra/launcher=") for argument in arguments):
+def _check_engine(settings: search_settings.SearchSettings, arguments: Sequence[str]) -> None:
+    """Raise a ConfigError for another sweeper than that of a search, or if no launcher runs several trials at once."""
+    keys = [argument.lstrip("+").partition("=")[0] for argument in arguments]
+    if sweeper := next((key for key in keys if key.startswith(("hydra/sweeper", "hydra.sweeper"))), None):
+        raise ConfigError(
+            f"{sweeper} is for `genlab train -m`. search.sampler and search.jobs decide how a search "
+            "chooses its trials."
+        )
+    if settings.jobs > 1 and "hydra/launcher" not in keys:
         raise ConfigError(
             f"search.jobs={settings.jobs} needs a launcher that runs several trials at once, such as "
             "hydra/launcher=joblib (pip install 'genlab[launchers]')."
@@ -130,7 +130,7 @@ def _refuse_jobs_without_launcher(settings: search_settings.SearchSettings, argu
 
 
 def _composed(arguments: Sequence[str], asked: Asked) -> Config:
-    own = [argument for argument in arguments if not argument.startswith("hydra")]
+    own = [argument for argument in arguments if not compose.is_hydras(argument)]
     return compose.compose(own, asked.folders, asked.files)
 
 

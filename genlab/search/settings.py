@@ -65,9 +65,8 @@ def split(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
         name = key.removeprefix(PREFIX)
         if name not in known:
             listed = ", ".join(PREFIX + one for one in known)
-            raise ConfigError(
-                f"Unknown setting {key!r}. {suggestion(key, map(PREFIX.__add__, known))}Available: {listed}"
-            )
+            meant = suggestion(key, map(PREFIX.__add__, known)) if name != key else ""
+            raise ConfigError(f"Unknown setting {key!r}. {meant}Available: {listed}")
         if not equals:
             raise ConfigError(f"Cannot read the argument {override!r}. Write {key}=VALUE.")
         try:

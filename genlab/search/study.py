@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genlab.config.compose import quoted
+from genlab.config.compose import is_hydras, quoted
 from genlab.config.schema import shown
 from genlab.registry import ConfigError
 from genlab.runs.run import Run
@@ -179,7 +179,7 @@ def open_search(folder: Path) -> Search | None:
 
 
 def continued(known: Search, asked: Plan) -> Search:
-    """Return the search with the asked number of trials; raise a ConfigError if anything else differs."""
+    """Return the search with the asked trials and launcher; raise a ConfigError if anything else differs."""
     there, here = _flat(known.plan), _flat(asked)
     keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
     if keys:
@@ -187,10 +187,13 @@ def continued(known: Search, asked: Plan) -> Search:
         more = f" and {len(keys) - _MOST} more" if len(keys) > _MOST else ""
         raise ConfigError(
             f"{known.path} holds another search; these differ: {', '.join(named[:_MOST])}{more}. Only search.trials "
-            "can change. Choose another folder."
+            "and the launcher can change. Choose another folder."
         )
     settings = SearchSettings(**{**asdict(known.plan.settings), "trials": asked.settings.trials})
-    return Search(known.path, Plan(**{**_shallow(known.plan), "settings": settings}))
+    # The launcher changes no result. The other arguments are those of the first call, with what its metrics need.
+    arguments = [one for one in known.plan.arguments if not is_hydras(one)]
+    arguments += [one for one in asked.arguments if is_hydras(one)]
+    return Search(known.path, Plan(**{**_shallow(known.plan), "settings": settings, "arguments": arguments}))
 
 
 def _flat(plan: Plan) -> dict[str, Any]:

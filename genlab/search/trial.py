@@ -40,9 +40,11 @@ def train(config: Config, terminal: "Terminal | None", trust: Trust) -> Report:
     try:
         return _train(search, run, config, terminal, trust)
     except (ConfigError, RunError) as error:
-        if isinstance(error.__cause__, OSError):  # a full disk is no fault of the trial
-            return {"state": "stopped", "reason": str(error)}
+        if isinstance(error.__cause__, OSError):
+            return _unwritten(error.__cause__)
         return {"state": "failed", "reason": str(error)}
+    except OSError as error:
+        return _unwritten(error)
     except Exception as error:  # one bad combination must not end a night's search
         traceback.print_exc()
         return {"state": "failed", "reason": f"{type(error).__name__}: {error}"}
@@ -62,6 +64,12 @@ def _train(search: Search, run: Run, config: Config, terminal: "Terminal | None"
         return {"state": "stopped", "signal": outcome.signal, "step": outcome.step}
     fit_asked_prior(run, outcome, console, trust)
     return {"state": "complete", "values": values(run, search.plan.metrics, search.plan.directions)}
+
+
+def _unwritten(error: OSError) -> Report:
+    """Return the report of a trial whose files cannot be written: a full disk is no fault of the trial."""
+    named = f": {error.filename}" if error.filename else ""
+    return {"state": "stopped", "reason": f"I/O error: {error.strerror or error}{named}."}
 
 
 def _record_pruned(run: Run) -> None:

@@ -65,7 +65,8 @@ class Engine:
         self.channels_last = convolves if settings.channels_last == "auto" else settings.channels_last
         automatic = settings.precision == "auto"
         self.bfloat16 = has_bfloat16(device) if automatic else settings.precision == "bfloat16"
-        self.tf32 = settings.precision == "tf32"
+        # Other devices have no TF32 and compute in float32.
+        self.tf32 = settings.precision == "tf32" and on_gpu
         self.deterministic = settings.deterministic
         # `auto` is no until a GPU has shown what it gains; several processes send messages, which are not recorded.
         self.graphs = settings.cuda_graphs is True and on_gpu and distributed.processes() == 1

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from genlab import distributed
+
 
 class Interruption:
     """The signal that stops the run, if there was one."""
@@ -14,10 +16,12 @@ class Interruption:
         self.signal: int | None = None
 
     def __bool__(self) -> bool:
-        return self.signal is not None
+        return self.signal is not None or distributed.abandoned()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal is not None and number == signal.SIGINT:
+        # torchrun sends SIGTERM at the second Ctrl-C. Two SIGTERM do not count: a scheduler may send one to torchrun,
+        # which passes it on, and one to each of its processes.
+        if self.signal is not None and signal.SIGINT in (number, self.signal):
             raise KeyboardInterrupt
         self.signal = number
 

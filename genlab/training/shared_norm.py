@@ -20,7 +20,8 @@ class SharedNorm(_BatchNorm):
         """Normalise by the statistics of the batch in training, else by the running ones."""
         if not self.training or distributed.count() == 1:
             return super().forward(input)
-        normalised, mean, variance = _Normalised.apply(input, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
+        weight = input.new_ones(self.num_features) if self.weight is None else self.weight
+        normalised, mean, variance = _Normalised.apply(input, weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
         if self.track_running_stats:
             self._follow(mean, variance, input.numel() // input.shape[1] * distributed.count())
         return normalised  # type: ignore[no-any-return]
@@ -41,7 +42,9 @@ class _Normalised(torch.autograd.Function):
     """(x - mean) / std * weight + bias with mean and std over all processes, through torch's own fast kernels."""
 
     @staticmethod
-    def forward(ctx: Any, items: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, items: Tensor, weight: Tensor, bias: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         other = [dimension for dimension in range(items.dim()) if dimension != 1]
         variance, mean = torch.var_mean(items.float(), other, correction=0)
         # Each part has as many rows, so the variance is the mean of their variances plus that of their means. A mean
@@ -51,7 +54,7 @@ class _Normalised(torch.autograd.Function):
         variance = variances.mean(0) + (means - mean).square().mean(0)
         normalised = functional.batch_norm(items, mean, variance, weight, bias, eps=eps)
         ctx.save_for_backward(items, mean, variance, weight)
-        ctx.eps = eps
+        ctx.eps, ctx.shifts = eps, bias is not None
         ctx.mark_non_differentiable(mean, variance)
         return normalised, mean, variance
 
@@ -70,7 +73,7 @@ class _Normalised(torch.autograd.Function):
         offset = -weight * scale * level - slope * mean
         found = torch.addcmul(offset.view(shape), items, slope.view(shape))
         found = torch.addcmul(found, gradient, (weight * scale).view(shape))
-        return found.to(items.dtype), of_weight, of_bias, None
+        return found.to(items.dtype), of_weight, of_bias if ctx.shifts else None, None
 
 
 def _count(items: Tensor) -> int:
@@ -81,7 +84,7 @@ def _count(items: Tensor) -> int:
 def share_norms(module: nn.Module, device: torch.device) -> None:
     """Let every batch normalisation below a module see the whole batch; the names in checkpoints stay the same."""
     for name, part in module.named_children():
-        if not isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+        if not isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             share_norms(part, device)
         elif device.type == "cuda":
             setattr(module, name, nn.SyncBatchNorm.convert_sync_batchnorm(part))  # type: ignore[no-untyped-call]

@@ -97,7 +97,15 @@ OPENINGS = {
 }
 
 
-@pytest.mark.parametrize("command", [OPENINGS[name] for name in ("evaluate", "resume", "start", "sweep")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(OPENINGS["evaluate"], marks=pytest.mark.slow),
+        OPENINGS["resume"],
+        OPENINGS["start"],
+        pytest.param(OPENINGS["sweep"], marks=pytest.mark.slow),
+    ],
+)
 def test_a_plugin_of_a_stranger_does_not_run_without_consent(stranger: Path, command: list[str]) -> None:
     file = stranger / "outputs/mine/plugins/stripes.py"
     done = genlab(stranger, *command)

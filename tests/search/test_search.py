@@ -1,5 +1,6 @@
 """`genlab search` as a user meets it."""
 
+import errno
 import json
 import os
 import random
@@ -8,15 +9,18 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from genlab.metrics.metric import better
+from genlab.registry import ConfigError
+from genlab.runs import lifecycle
 from genlab.runs.run import Run
 from genlab.search.search import Asked, prepared
-from genlab.search.study import open_search
+from genlab.search.study import continued, open_search
 from genlab.training.console import Console
 from tests.fixtures.program import assert_refused, genlab, genlab_apart, start
 
@@ -66,7 +70,9 @@ def test_a_search_ends_with_its_best_setting_and_the_line_that_trains_it_again(s
     assert facts["validation"] == Run(Path(searched / f"whole/trial-{best[0]:04}")).facts["validation"]
 
 
-def test_a_finished_search_prints_its_result_again_without_work_and_more_trials_continue_it(searched: Path) -> None:
+def test_a_finished_search_prints_its_result_again_and_more_trials_continue_it(
+    searched: Path,
+) -> None:
     before = (searched / "whole/search.journal").read_bytes()
     again = genlab(searched, *SEARCH, "search.trials=6", "search.prune=median", "run=whole")
     assert again.returncode == 0
@@ -74,6 +80,9 @@ def test_a_finished_search_prints_its_result_again_without_work_and_more_trials_
     assert "validation at step" not in again.stdout
     assert (searched / "whole/search.journal").read_bytes() == before
     shutil.copytree(searched / "whole", searched / "more")
+    # As if the process had been killed while it wrote the last result.
+    (searched / "more/search.journal").write_bytes(before[:-10])
+    assert ended(searched / "more")[5][1] == "RUNNING"
     more = genlab(searched, *SEARCH, "search.trials=7", "search.prune=median", "run=more")
     assert more.returncode == 0, more.stderr
     assert ended(searched / "more")[:6] == ended(searched / "whole")
@@ -110,6 +119,7 @@ def kill_when(folder: Path, there: str, *arguments: str) -> None:
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_killed_search_ends_as_one_that_was_never_interrupted(searched: Path, tmp_path: Path) -> None:
     asked = [*SEARCH, "search.trials=6", "search.prune=median", "run=killed"]
     kill_when(tmp_path, "killed/trial-0002/checkpoints/*", *asked)
@@ -129,7 +139,16 @@ def test_another_search_in_the_same_folder_is_refused_and_named(searched: Path) 
     )
     assert "seed (0 there, 4 here)" in other.stderr
     sampled = genlab(searched, *SEARCH, *asked, "search.sampler=random")
-    assert_refused(sampled, "search.sampler (tpe there, random here). Only search.trials can change.")
+    assert_refused(sampled, "search.sampler (tpe there, random here). Only search.trials and the launcher can change.")
+
+
+def test_a_search_can_continue_with_another_launcher_but_not_on_another_device(searched: Path) -> None:
+    known = open_search(searched / "whole")
+    assert known
+    asked = replace(known.plan, arguments=[*known.plan.arguments, "hydra/launcher=joblib"])
+    assert continued(known, asked).plan.arguments == asked.arguments
+    with pytest.raises(ConfigError, match=r"device \(auto there, cuda here\)"):
+        continued(known, replace(known.plan, base={**known.plan.base, "device": "cuda"}))
 
 
 VAE = ["model=vae", "model.network.hidden=[8]", *SHORT]
@@ -138,10 +157,11 @@ VAE = ["model=vae", "model.network.hidden=[8]", *SHORT]
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["model.beta=interval(0.25,8)", *VAE], "Cannot search model.beta by loss: the meaning of loss depends on it"),
-        (["model.code_weight=0,0.5", *TINY], "Cannot search model.code_weight by loss"),
+        pytest.param(
+            ["model.code_weight=0,0.5", *TINY], "Cannot search model.code_weight by loss", marks=pytest.mark.slow
+        ),
         (["model.likelihood=bernoulli,gaussian", *VAE, "search.metric=reconstruction"], "by reconstruction"),
-        (["model=ae,vae", *VAE[1:]], "Cannot search model by loss"),
+        pytest.param(["model=ae,vae", *VAE[1:]], "Cannot search model by loss", marks=pytest.mark.slow),
         (["data.keep=[1],[2]", *VAE], "it changes the validation data"),
         (["model.latent_dim=interval(2,8)", *VAE], "got 2.0. Write model.latent_dim=int(interval(2,8))."),
         (["model.latent_dim=2,4", *VAE, "search.metric=FD-clasifier"], "Did you mean 'FD-classifier'?"),
@@ -155,7 +175,11 @@ VAE = ["model=vae", "model.network.hidden=[8]", *SHORT]
         (["model.latent_dim=2,4", *VAE, "search.jobs=2"], "search.jobs=2 needs a launcher"),
         (["model.latent_dim=2,4", *VAE, "devices=2"], "trains each trial on one device"),
         (VAE, "There is nothing to search."),
-        (["model=gan", "model.optimizers.generator.lr=1e-3,1e-4", *SHORT], "Give one, such as search.metric="),
+        (
+            ["model=gan", "data=gaussian", "model.optimizers.generator.lr=1e-3,1e-4", *SHORT[1:]],
+            "Give one, such as search.metric=FD-coordinates. Available: loss, ",
+        ),
+        (["model.latent_dim=2,4", *VAE, "hydra/sweeper=basic"], "hydra/sweeper is for `genlab train -m`."),
     ],
 )
 def test_a_search_that_could_only_mislead_is_refused(tmp_path: Path, arguments: list[str], sentence: str) -> None:
@@ -165,6 +189,7 @@ def test_a_search_that_could_only_mislead_is_refused(tmp_path: Path, arguments: 
 
 def test_the_refusal_names_the_metrics_that_do_not_contain_the_setting(tmp_path: Path) -> None:
     done = genlab(tmp_path, "search", "model.beta=interval(0.25,8)", *VAE)
+    assert_refused(done, "Cannot search model.beta by loss: the meaning of loss depends on it")
     available = done.stderr.partition("Available: ")[2].strip().split(", ")
     assert {"reconstruction", "kl", "FD-classifier", "PSNR"} <= set(available)
     assert "loss" not in available
@@ -214,14 +239,26 @@ def test_a_quick_metric_is_measured_at_every_validation_and_the_larger_one_is_be
 def test_failed_trials_are_recorded_and_do_not_stop_the_search(tmp_path: Path) -> None:
     # A code without numbers is refused, so about half of the trials fail.
     arguments = ["model.latent_dim=choice(0,4)", LR, *TINY, "search.sampler=random"]
-    done = genlab(tmp_path, "search", *arguments, "search.trials=4", "run=failing")
+    done = genlab(tmp_path, "search", *arguments, "search.trials=4", "run=a folder, with a comma")
     assert done.returncode == 0, done.stderr
-    states = [trial[1] for trial in ended(tmp_path / "failing")]
+    states = [trial[1] for trial in ended(tmp_path / "a folder, with a comma")]
     assert {"FAIL", "COMPLETE"} == set(states)
-    result = json.loads((tmp_path / "failing/search.json").read_text())["result"]
+    result = json.loads((tmp_path / "a folder, with a comma/search.json").read_text())["result"]
     assert result["counts"]["fail"] == states.count("FAIL")
     assert "latent_dim" in result["reasons"][0]
     assert "failed: " in done.stdout
+
+
+def test_a_full_disk_stops_the_search_and_is_no_fault_of_the_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a file")
+
+    monkeypatch.setattr(lifecycle, "train", fail)
+    done = genlab(tmp_path, *SEARCH, "search.trials=2", "run=full")
+    assert_refused(done, "I/O error: No space left on device: a file. To continue, repeat the command with run=full")
+    assert [one[1] for one in ended(tmp_path / "full")] == ["RUNNING"]
 
 
 @pytest.mark.slow
@@ -234,14 +271,15 @@ def test_a_search_whose_trials_all_fail_for_one_reason_ends_with_it(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_the_running_trial_and_says_how_to_continue(tmp_path: Path) -> None:
-    asked = [*SEARCH[:3], *TINY, "trainer.steps=200000", "search.trials=2", "run=stopped"]
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "search.jobs=2"]])
+def test_ctrl_c_saves_the_running_trials_and_says_how_to_continue(tmp_path: Path, launcher: list[str]) -> None:
+    asked = [*SEARCH[:3], *TINY, "trainer.steps=200000", "search.trials=2", "run=stopped", *launcher]
     asked = [one for one in asked if one not in SHORT[2:]]
     process = start(tmp_path, *asked)
     while process.poll() is None and not list(tmp_path.glob("stopped/trial-0000/checkpoints/*")):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(300) == 130, (tmp_path / "out.txt").read_text()
     assert "To continue, repeat the command with run=stopped" in (tmp_path / "out.txt").read_text()
     assert Run(tmp_path / "stopped/trial-0000").state == "stopped"
 

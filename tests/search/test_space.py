@@ -1,5 +1,7 @@
 """Ranges in Hydra's syntax become the distributions of Optuna."""
 
+import math
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import (
@@ -12,6 +14,7 @@ from optuna.distributions import (
 
 from genlab.config import compose
 from genlab.registry import ConfigError
+from genlab.search.decisions import combinations
 from hydra_plugins.genlab_search import distribution, space_of
 
 
@@ -60,6 +63,12 @@ def test_ranges_become_distributions(text: str, expected: BaseDistribution) -> N
 def test_ranges_that_make_no_sense_are_refused_with_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence.replace("(", r"\(").replace("?", r"\?")):
         parsed(text)
+
+
+def test_a_space_without_intervals_has_a_number_of_different_trials() -> None:
+    lists = {"a": parsed("1,2,3"), "b": parsed("range(8,65,8)"), "c": parsed("range(0,1,0.25)")}
+    assert combinations(lists) == 3 * 8 * 4
+    assert combinations({**lists, "d": parsed("interval(0,1)")}) == math.inf
 
 
 def test_recipes_and_settings_are_searched_under_the_names_that_a_user_types() -> None:

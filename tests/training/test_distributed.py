@@ -133,7 +133,7 @@ def torchrun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 SETTINGS = ("trainer=smoke", "trainer.steps=400", "trainer.checkpoint_every=20", "trainer.validate_every=100")
 
 
-def workers(process: subprocess.Popen[str]) -> list[int]:
+def workers(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> list[int]:
     """Return the processes that torchrun has started."""
     return [int(number) for number in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
@@ -187,5 +187,42 @@ def test_a_signal_to_one_process_stops_all_of_them_and_the_run_goes_on_exactly(t
     assert _names(run) == _names(wait_for(tmp_path / "calm", 400))
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the children of a process are read from /proc")
+@pytest.mark.parametrize("victim", ["worker", "parent"])
+def test_no_process_goes_on_if_another_one_or_their_parent_is_killed(tmp_path: Path, victim: str) -> None:
+    command = [sys.executable, "-m", "genlab", "train", "data=digits", "device=cpu", "devices=2", *SETTINGS[:1]]
+    command += ["trainer.steps=100000", "trainer.checkpoint_every=20", "trainer.validate_every=100000"]
+    with open(tmp_path / "out.txt", "ab") as file:
+        parent = subprocess.Popen(command, cwd=tmp_path, stdout=file, stderr=file, env=environment())
+    run = wait_for(tmp_path, 20)
+    others = workers(parent)
+    os.kill(others[1] if victim == "worker" else parent.pid, signal.SIGKILL)
+    code, text = parent.wait(), ""
+    for _ in range(600):
+        if not any(Path(f"/proc/{number}").exists() for number in others):
+            text = (tmp_path / "out.txt").read_text()
+            break
+        time.sleep(0.1)
+    if victim == "worker":
+        assert code == 1
+        assert "Process 1 of 2 was killed." in text
+    else:
+        assert "and saved. Continue with" in text
+        assert Run(run).state == "stopped"
+
+
 def _names(run: Path) -> set[str]:
     return {path.name for path in checkpoint.steps(run / "checkpoints").values()}
+
+
+def test_the_command_of_a_run_without_newer_settings_still_repeats_it(tmp_path: Path) -> None:
+    settings = ["data=digits", "trainer=smoke", "device=cpu", f"run={tmp_path / 'run'}"]
+    run, _ = lifecycle.train(compose(settings), Console())
+    file = run.path / "config.yaml"
+    lacking = ("devices:", "  cuda_graphs:", "  deterministic:", "  patience:")
+    lines = [line for line in file.read_text().splitlines() if not line.startswith(lacking)]
+    file.write_text("\n".join([*lines, ""]))
+    assert lifecycle.train(compose(settings), Console())[1] is None
+    with pytest.raises(ConfigError, match="these keys differ: trainer.deterministic"):
+        lifecycle.train(compose([*settings, "trainer.deterministic=true"]), Console())

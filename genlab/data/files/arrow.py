@@ -70,8 +70,8 @@ class Files:
         }
 
     def described(self) -> str:
-        """Return the columns of the first file and what they hold, as messages name them."""
-        return ", ".join(f"{name} ({field.holds})" for name, field in self.files[0].fields.items()) or "none"
+        """Return the columns that all files have alike and what they hold, as messages name them."""
+        return ", ".join(f"{name} ({field.holds})" for name, field in self.fields.items()) or "none"
 
     def owners(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of the file that each row is in."""

@@ -115,7 +115,9 @@ def _image(files: Files, wanted: str) -> Field:
     if fields:
         raise ConfigError(f"Several columns hold images: {', '.join(fields)}. Set data.image=COLUMN to one of them.")
     raise ConfigError(
-        f"No column of {files.listing.place} holds the bytes of images. Its columns are: {files.described()}."
+        f"No column of {files.listing.place} holds the bytes of images. "
+        f"{'Its columns are' if len(files.files) == 1 else 'The columns that all of its files have are'}: "
+        f"{files.described()}."
     )
 
 
