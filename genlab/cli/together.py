@@ -10,6 +10,8 @@ from genlab.registry import RunError
 
 _PATIENCE = 24 * 60 * 60
 """Seconds that processes have to end after a signal: a second Ctrl-C ends them at once."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""The signals that torchrun handles, and does not let go of."""
 _CONTINUE = "The checkpoints so far are intact. Repeat the command with run=FOLDER of this run to continue it."
 
 
@@ -29,6 +31,7 @@ def start(processes: int, arguments: list[str]) -> int:
     # The processes say themselves what is wrong. torch sets the level of each of its loggers again, so that of one
     # logger would not hold.
     logging.disable(logging.CRITICAL)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -48,6 +51,10 @@ def start(processes: int, arguments: list[str]) -> int:
         return failure.exitcode
     except SignalException as error:
         return 128 + int(error.sigval)
+    finally:
+        logging.disable(logging.NOTSET)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
 
 
