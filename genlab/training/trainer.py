@@ -212,6 +212,11 @@ class Trainer:
         if distributed.count() == 1:
             return
         self.check_parts(distributed.count())
+        total = sum(float(value.double().sum()) for value in self.model.state_dict().values())
+        # Rounded, because processors of different kinds add in different orders.
+        check_alike(
+            "weights", f"{total:.4e}", "Draw the first weights of a model only through torch, which is seeded for it."
+        )
         self.data.take_part(distributed.rank(), distributed.count())
         share_norms(self.model, self.engine.device)
 
@@ -475,15 +480,14 @@ def _training_data(
     )
 
 
-def check_alike(name: str, value: object) -> None:
+def check_alike(
+    name: str, value: object, advice: str = "All machines must see the same folder of the run, and the same data."
+) -> None:
     """Raise a ConfigError if the processes that train together do not find the same value."""
     found = distributed.collected(value)
     if any(other != found[0] for other in found):
         listed = ", ".join(f"process {rank}: {other}" for rank, other in enumerate(found))
-        raise ConfigError(
-            f"The processes of this run find different values of its {name} ({listed}). "
-            "All machines must see the same folder of the run, and the same data."
-        )
+        raise ConfigError(f"The processes of this run find different values of its {name} ({listed}). {advice}")
 
 
 def _digests(model: Model) -> dict[str, str]:
