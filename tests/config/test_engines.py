@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from genlab.config import engines
 from genlab.config.engines import Engine, choose, missing
@@ -60,11 +61,14 @@ def test_the_processes_of_the_jobs_are_told_their_threads_and_this_process_is_as
 
 def test_each_process_gets_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "_cards", lambda: ("0", "1", "5"))
+    threads: list[int] = []
     engine = choose("joblib", {"n_jobs": -1}, [], jobs=10)
     assert (engine.at_once, engine.cards) == (3, ("0", "1", "5"))
     assert choose("joblib", {"n_jobs": 6}, ["hydra.launcher.n_jobs=6"], jobs=10).at_once == 6
     assert choose("joblib", {"n_jobs": -1}, ["device=cpu"], jobs=10).cards == ()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    # This process keeps its threads: sums of other tests would differ in their last bits.
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
     seen = []
     for _ in range(4):
         # Another process has no place yet. The files stay open, so the places before it are taken.
@@ -76,6 +80,7 @@ def test_each_process_gets_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.
         assert os.environ["CUDA_VISIBLE_DEVICES"] == seen[-1]  # the next job of the same process
         engines._TAKEN.extend(taken)
     assert seen == ["0", "1", "5", "0"]
+    assert set(threads) == {2}
     for _, file in engines._TAKEN:
         file.close()
     engines._TAKEN.clear()

@@ -195,9 +195,9 @@ def _gradients(model: Model, player: str, result: Result) -> Iterator[tuple[Tens
 
 @every_case
 def test_a_batch_of_every_item_twice_has_the_same_loss(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "randn", lambda *size, **_: torch.zeros(size))
+    monkeypatch.setattr(torch, "randn", lambda *size, **_: torch.zeros(*size))
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
-    monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.full(size, 0.3))
+    monkeypatch.setattr(torch, "rand", lambda size, **_: torch.full(size, 0.3))
     monkeypatch.setattr(torch, "randint", lambda low, high, size, **_: torch.ones(size, dtype=torch.long))
     once = batch_for(case)
     twice = {name: torch.cat([values, values]) for name, values in once.items()}
