@@ -1,7 +1,7 @@
 """One run on one and on two processes of a CPU, one thread each: python -m benchmarks.processes [MODEL...].
 
 Both take turns. It prints the items/s of the steps (medians of the log lines), their ratio, and how far the weights are
-apart after the same steps, relative to the largest weight.
+apart after 60 steps, relative to the largest weight.
 """
 
 import os
@@ -14,14 +14,14 @@ from pathlib import Path
 from genlab.training import checkpoint
 from genlab.training.journal import read
 
-ROUNDS, STEPS = 3, 240
+ROUNDS, STEPS, COMPARED = 3, 240, 60
 MODELS = {
     "vae conv": ["model=vae", "model/network=conv"],
     "dcgan": ["model=dcgan", "model/network=dcgan-small"],
     "vae": ["model=vae"],
 }
 SETTINGS = ["trainer.batch_size=128", f"trainer.steps={STEPS}", "trainer.log_every=20", "trainer.compile=false"]
-SETTINGS += ["trainer.validate_every=100000", "trainer.checkpoint_every=60", "device=cpu", "seed=1"]
+SETTINGS += ["trainer.validate_every=100000", "trainer.checkpoint_every=60", "trainer.keep=5", "device=cpu", "seed=1"]
 
 
 def measure(folder: Path, model: str, processes: int) -> float:
@@ -41,9 +41,9 @@ def measure(folder: Path, model: str, processes: int) -> float:
 
 
 def apart(one: Path, other: Path) -> float:
-    """Return the largest difference of a weight after all steps, relative to the largest weight."""
+    """Return the largest difference of a weight after some steps, relative to the largest weight."""
     first, second = (
-        checkpoint.load(checkpoint.steps(run / "checkpoints")[STEPS]).part("model") for run in (one, other)
+        checkpoint.load(checkpoint.steps(run / "checkpoints")[COMPARED]).part("model") for run in (one, other)
     )
     floats = [name for name, value in first.items() if value.is_floating_point()]
     largest = max(float(first[name].abs().max()) for name in floats)
@@ -64,7 +64,7 @@ def main(models: list[str]) -> None:
         print(
             f"{model:<10} {one:>8,.0f} items/s by one, {two:>8,.0f} by two processes: "
             f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f}); "
-            f"weights apart by {difference:.0e} after {STEPS} steps",
+            f"weights apart by {difference:.0e} after {COMPARED} steps",
             flush=True,
         )
 

@@ -45,8 +45,9 @@ class _Normalised(torch.autograd.Function):
     def forward(
         ctx: Any, items: Tensor, weight: Tensor, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        other = [dimension for dimension in range(items.dim()) if dimension != 1]
-        variance, mean = torch.var_mean(items.float(), other, correction=0)
+        # torch's own batch normalisation finds the statistics of our part several times as fast as `var_mean`.
+        _, mean, inverse = torch.native_batch_norm(items, None, None, None, None, True, 0.0, eps)
+        variance = inverse.pow(-2) - eps
         # Each part has as many rows, so the variance is the mean of their variances plus that of their means. A mean
         # of squares less a square of means would lose digits.
         variances, means = distributed.stacked(torch.stack([variance, mean])).unbind(1)
@@ -62,18 +63,18 @@ class _Normalised(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         items, mean, variance, weight = ctx.saved_tensors
-        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient, items, weight, mean, variance, None, None, False, ctx.eps, [False, True, True]
+        found, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, items, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
         )
         along, level = distributed.add(torch.stack([of_weight, of_bias])) / _count(items)
-        # weight / std * (gradient - its mean - normalised * its mean along the normalised), as a line in x.
+        # weight / std * (gradient - its mean - normalised * its mean along the normalised). The first term is found;
+        # the others are a line in x, which the kernel of batch normalisation computes in one pass.
         scale = torch.rsqrt(variance + ctx.eps)
         slope = -weight * scale.square() * along
-        shape = [1, -1, *[1] * (items.dim() - 2)]
         offset = -weight * scale * level - slope * mean
-        found = torch.addcmul(offset.view(shape), items, slope.view(shape))
-        found = torch.addcmul(found, gradient, (weight * scale).view(shape))
-        return found.to(items.dtype), of_weight, of_bias if ctx.shifts else None, None
+        nothing = torch.zeros_like(slope)
+        found += functional.batch_norm(items, nothing, torch.ones_like(slope), slope, offset, eps=0.0)
+        return found, of_weight, of_bias if ctx.shifts else None, None
 
 
 def _count(items: Tensor) -> int:
