@@ -130,26 +130,32 @@ def changed(config: Config, overrides: Sequence[str], anew: str = "") -> Config:
 
     `anew` is a sentence for a user who wants to change something else.
     """
-    import yaml
-
     values = {}
     for override in overrides:
-        key, equals, value = override.partition("=")
+        key = override.partition("=")[0]
         if key not in RESUMABLE:
             can = f"{', '.join(RESUMABLE[:-1])} and {RESUMABLE[-1]}"
             meant = f" Did you mean trainer.{override}?" if f"trainer.{key}" in RESUMABLE else ""
             raise ConfigError(f"Cannot change {key} when resuming; only {can} can change.{meant or anew}")
-        if not equals:
-            raise ConfigError(f"Cannot read the argument {override!r}. Write {key}=VALUE.")
-        try:
-            values[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            values[key] = value
+        values[key] = value_of(override)
     values = one_budget(values)
     trainer = {key.removeprefix("trainer."): value for key, value in values.items() if key.startswith("trainer.")}
     plain = {**config.plain, "trainer": {**config.plain["trainer"], **trainer}}
     plain |= {key: values[key] for key in ("device", "devices") if key in values}
     return replace(read(plain), run=config.run)
+
+
+def value_of(override: str) -> Any:
+    """Return the value of an argument KEY=VALUE, read as YAML; a text that is no YAML stands for itself."""
+    import yaml
+
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise ConfigError(f"Cannot read the argument {override!r}. Write {key}=VALUE.")
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
 
 
 def one_budget(values: Mapping[str, Any]) -> Plain:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from genlab.config.schema import value_of
 from genlab.registry import ConfigError, check, suggestion
 
 PREFIX = "search."
@@ -56,23 +57,16 @@ def default(name: str) -> str:
 
 def split(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
     """Return the settings of the search, and the other arguments."""
-    import yaml
-
     known, values = [field.name for field in fields(SearchSettings)], dict[str, Any]()
     own = [override for override in overrides if override.partition("=")[0].partition(".")[0] == "search"]
     for override in own:
-        key, equals, value = override.partition("=")
+        key = override.partition("=")[0]
         name = key.removeprefix(PREFIX)
         if name not in known:
             listed = ", ".join(PREFIX + one for one in known)
             meant = suggestion(key, map(PREFIX.__add__, known)) if name != key else ""
             raise ConfigError(f"Unknown setting {key!r}. {meant}Available: {listed}")
-        if not equals:
-            raise ConfigError(f"Cannot read the argument {override!r}. Write {key}=VALUE.")
-        try:
-            values[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            values[name] = value
+        values[name] = value_of(override)
     if "prune" in values and values["prune"] is None:
         values["prune"] = NONE
     typed = check("search", SearchSettings, values)

@@ -16,20 +16,10 @@ from genlab.data.dataset import SPLITS, Dataset
 from genlab.data.files import cache, first_pass
 from genlab.data.files.decode import Bytes, Style, decode
 from genlab.registry import ConfigError, build
-from tests.fixtures.files import assert_splits_part
+from tests.fixtures.files import FOLDER, assert_splits_part
 from tests.fixtures.program import genlab
 
-SETTINGS: dict[str, Any] = {
-    "size": 8,
-    "crop": "center",
-    "channels": "auto",
-    "background": "white",
-    "labels": None,
-    "label": None,
-    "validation": 0.1,
-    "test": 0.1,
-    "tolerate": 0.01,
-}
+SETTINGS = FOLDER
 
 
 @pytest.fixture(autouse=True)

@@ -21,19 +21,10 @@ from genlab.data.dataset import SPLITS, Dataset
 from genlab.data.files import cache, draft, first_pass
 from genlab.data.files.decode import Bytes, Source, Style, decode, is_grey
 from genlab.registry import ConfigError
+from tests.fixtures.files import FOLDER
 
 COUNT = 60
-SETTINGS: dict[str, Any] = {
-    "size": 8,
-    "crop": "center",
-    "channels": "auto",
-    "background": "white",
-    "labels": None,
-    "label": None,
-    "validation": 0.1,
-    "test": 0.1,
-    "tolerate": 0.5,
-}
+SETTINGS = {**FOLDER, "tolerate": 0.5}
 
 
 @pytest.fixture(autouse=True)
