@@ -5,6 +5,7 @@ In a process of its own there is one rank, and no message is sent.
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _PATIENCE = timedelta(hours=12)
 
 A process that has ended is noticed at once, whatever this is.
 """
+_NAP, _LOOKS = 5e-5, 0.1
+"""Seconds between two looks for a message, and for how long it is looked for before the process sleeps."""
 
 
 class LostError(RunError):
@@ -238,24 +241,37 @@ def average(tensors: Sequence[Tensor]) -> None:
 def add(values: Tensor) -> Tensor:
     """Return the sum over all processes, without gradients; the given tensor is overwritten."""
     if count() > 1:
-        _sent(lambda: dist.all_reduce(values))
+        _sent(lambda: dist.all_reduce(values, async_op=True), values.is_cuda)
     return values
 
 
 def stacked(values: Tensor) -> Tensor:
     """Return the values of all processes, one a row, without gradients."""
     found = values.new_empty(count(), *values.shape)
-    _sent(lambda: dist.all_gather(list(found.unbind(0)), values.contiguous()))
+    _sent(lambda: dist.all_gather(list(found.unbind(0)), values.contiguous(), async_op=True), values.is_cuda)
     return found
 
 
-def any_of(flag: bool) -> bool:
-    """Return True if the flag is true in any process."""
-    if count() == 1:
-        return flag
-    raised = torch.tensor(int(flag))
-    _sent(lambda: dist.all_reduce(raised, dist.ReduceOp.MAX))
-    return bool(raised)
+class Vote:
+    """Asks all processes again and again whether a flag is true in any of them.
+
+    With several processes each answer is to the question before, which had the time of a step to travel. So the
+    processes agree, and none of them waits.
+    """
+
+    def __init__(self) -> None:
+        self._flag, self._asked = torch.tensor(0), None
+
+    def any_of(self, flag: bool) -> bool:
+        """Return True if the flag is true in any process, or was when they were asked before."""
+        if count() == 1:
+            return flag
+        if self._asked is not None:
+            _finish(self._asked)
+        answer = bool(self._flag)
+        self._flag = torch.tensor(int(flag))
+        self._asked = _safely(lambda: dist.all_reduce(self._flag, dist.ReduceOp.MAX, async_op=True))
+        return answer
 
 
 def told(value: Value) -> Value:
@@ -263,7 +279,7 @@ def told(value: Value) -> Value:
     if count() == 1:
         return value
     box = [value]
-    _sent(lambda: dist.broadcast_object_list(box, 0))
+    _safely(lambda: dist.broadcast_object_list(box, 0))
     return box[0]
 
 
@@ -272,7 +288,7 @@ def collected(value: Value) -> list[Value]:
     if count() == 1:
         return [value]
     box: list[Any] = [None] * count()
-    _sent(lambda: dist.all_gather_object(box, value))
+    _safely(lambda: dist.all_gather_object(box, value))
     return box
 
 
@@ -294,10 +310,29 @@ class _Gathered(torch.autograd.Function):
         return add(gradient.contiguous().clone())[rank() * own :][:own]
 
 
-def _sent(send: Callable[[], Value]) -> Value:
-    """Send a message; raise a LostError if another process has ended."""
+def _sent(send: Callable[[], Any], on_gpu: bool) -> None:
+    """Send a message about tensors, and wait for those of all processes."""
+    _finish(_safely(send), on_gpu)
+
+
+def _finish(message: Any, on_gpu: bool = False) -> None:
+    """Wait until all processes have sent their part of a message."""
+
+    def finish() -> None:
+        # A CPU's process that sleeps until it is woken is woken up to 4 ms late where as many processes work as there
+        # are cores. Looking again and again halves the time of a message. On a GPU this only queues the wait.
+        deadline = time.perf_counter() + _LOOKS
+        while not on_gpu and not message.is_completed() and time.perf_counter() < deadline:
+            time.sleep(_NAP)
+        message.wait()
+
+    _safely(finish)
+
+
+def _safely(work: Callable[[], Value]) -> Value:
+    """Work with the other processes; raise a LostError if one of them has ended."""
     try:
-        return send()
+        return work()
     except RuntimeError as error:  # gloo and NCCL raise this, or a class below it
         reason = str(error).strip().split("\n")[0]
         if not re.search("connection|broken pipe|abort|closed|tim(ed |e)out|remote", reason, re.IGNORECASE):

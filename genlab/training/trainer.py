@@ -229,8 +229,8 @@ class Trainer:
         self._say_notices(session)
         self._save(session)  # At step 0 this proves that the disk can be written, before hours of work.
         session.restart_clock(self.position.batches)
-        # A signal to one process stops all of them after the same step.
-        while not self._ended() and not distributed.any_of(bool(interruption)):
+        signals = distributed.Vote()  # A signal to one process stops all of them after the same step.
+        while not self._ended() and not signals.any_of(bool(interruption)):
             with distributed.sharing():
                 self._take_step()
             if self._due(self.settings.log_every):
