@@ -1,13 +1,13 @@
 """The contract between a model and the training loop: training is a game of players who take turns."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from genlab.kinds import Classes
+from genlab.kinds import Classes, Image
 
 Batch = dict[str, Tensor]
 """One entry for each column: `x` holds the modelled items; `label` and `y` stand beside it if the data has them.
@@ -56,6 +56,8 @@ class Model(nn.Module):
 
     total: int = 0
     """Number of steps of the training; 0 until a trainer has set it."""
+    dealt: tuple[int, ...] = ()
+    """The classes of which each training batch has equally many items; empty for all items as they come."""
 
     def players(self) -> dict[str, Player]:
         """Return the players; every trainable weight belongs to at least one of them."""
@@ -127,6 +129,32 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class Styles(Draws, Protocol):
+    """Ability to generate items from styles, of which each layer takes one: so styles can be mixed and changed."""
+
+    @property
+    def layers(self) -> int:
+        """The number of styles that an item takes, from coarse to fine."""
+        ...
+
+    def styles(self, codes: Tensor, condition: Batch | None = None) -> Tensor:
+        """Return the style of each code, N x S."""
+        ...
+
+    def mean_style(self, condition: Batch | None = None) -> Tensor:
+        """Return the mean style, 1 x S, or with classes that of each item's class, N x S."""
+        ...
+
+    def decode_styles(self, styles: Tensor) -> Tensor:
+        """Decode styles, N x S, or a style for each layer, N x layers x S."""
+        ...
+
+    def style_weights(self, layers: Sequence[int]) -> Tensor:
+        """Return the weights of the linear functions that these layers apply to their styles, R x S."""
+        ...
+
+
+@runtime_checkable
 class Scores(Protocol):
     """Ability to score items, in nats each; higher is likelier."""
 
@@ -177,8 +205,22 @@ class Upscales(Protocol):
 
 
 @runtime_checkable
+class Translates(Protocol):
+    """Ability to translate images into others of the same size."""
+
+    source: Image
+    """The kind of the images that are translated."""
+    domains: tuple[int, ...]
+    """The classes that images are translated between; empty if there is only one direction."""
+
+    def translate(self, images: Tensor, to: Tensor | None = None) -> Tensor:
+        """Translate images in [0, 1]; `to` is the class that each of them is translated to."""
+        ...
+
+
+@runtime_checkable
 class Restores(Protocol):
-    """Ability to undo damage: to remove noise, or to restore resolution."""
+    """Ability to undo damage: to remove noise, to restore resolution, or to give back what was taken away."""
 
     def damage(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return damaged inputs and their clean targets."""
@@ -205,7 +247,9 @@ ABILITIES: dict[str, type] = {
     "sample": Samples,
     "score": Scores,
     "upscale": Upscales,
+    "translate": Translates,
     "infer": Infers,
+    "mix": Styles,
 }
 
 

@@ -298,16 +298,41 @@ def wait() -> None:
 
 
 class _Gathered(torch.autograd.Function):
-    """The rows of all processes; the gradients that all of them have of a row are added up."""
+    """The rows of all processes; the gradients that all of them have of a row are added up.
+
+    Gradients can be differentiated again, and torch.func can take them.
+    """
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
+    def forward(values: Tensor) -> Tensor:
         return stacked(values).flatten(0, 1)
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        found: Tensor = _Returned.apply(gradient)  # type: ignore[no-untyped-call]
+        return found
+
+
+class _Returned(torch.autograd.Function):
+    """The sum over all processes of what they have for our rows: the adjoint of `_Gathered`."""
+
+    @staticmethod
+    def forward(gradient: Tensor) -> Tensor:
         own = len(gradient) // count()
         return add(gradient.contiguous().clone())[rank() * own :][:own]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        found: Tensor = _Gathered.apply(gradient)  # type: ignore[no-untyped-call]
+        return found
 
 
 def _sent(send: Callable[[], Any], on_gpu: bool) -> None:

@@ -24,7 +24,9 @@ from genlab.cli import (
     fit_prior,
     interpolate,
     listing,
+    mix,
     nearest,
+    project,
     reconstruct,
     report,
     resume,
@@ -32,6 +34,7 @@ from genlab.cli import (
     search,
     track,
     train,
+    translate,
     traverse,
     upscale,
 )
@@ -66,6 +69,8 @@ app.command()(denoise.denoise)
 app.command()(fit_prior.fit_prior)
 app.command()(interpolate.interpolate)
 app.command()(traverse.traverse)
+app.command()(mix.mix)
+app.command()(project.project)
 app.command()(edit.edit)
 app.command()(average.average)
 app.command()(embed.embed)
@@ -73,6 +78,7 @@ app.command()(detect.detect)
 app.command()(augment.augment)
 app.command()(nearest.nearest)
 app.command()(upscale.upscale)
+app.command()(translate.translate)
 app.command()(explore.explore)
 app.command()(track.track)
 app.command()(export.export)

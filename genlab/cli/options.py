@@ -245,7 +245,7 @@ Only = Annotated[
         "--only",
         metavar="PART,...",
         help="Measure only these parts (default: all): reconstruct, denoise, score, sample, remember, classes, code, "
-        "factors, upscale.",
+        "factors, upscale, translate.",
     ),
 ]
 DataPlace = Annotated[

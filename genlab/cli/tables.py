@@ -62,8 +62,15 @@ def runs_table(runs: list[Run]) -> Table:
         last = {line["split"]: line for line in read(run.path)}
         step = max((line["step"] for line in last.values()), default=0)
         losses = [last.get(split, {}).get("loss") for split in ("validation", "test")]
-        table.add_row(str(run.path), run.state, f"{step:,}", *("" if loss is None else number(loss) for loss in losses))
+        shown = ["" if loss is None else number(loss) for loss in losses]
+        table.add_row(str(run.path), _state(run), f"{step:,}", *shown)
     return table
+
+
+def _state(run: Run) -> str:
+    """Return the state of a run, with the number of its returns to earlier checkpoints."""
+    returns = len(run.facts.get("returns", []))
+    return run.state if not returns else f"{run.state}, {returns} {'return' if returns == 1 else 'returns'}"
 
 
 def measured_table(rows: Sequence[tuple[str, str, dict[str, float]]], caption: str) -> Table:

@@ -1,10 +1,18 @@
 """`genlab traverse`: one unit of a code varied in each row."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from genlab.cli import lab, options
+
+
+class Axes(StrEnum):
+    """What is varied."""
+
+    units = "units"
+    sefa = "sefa"
 
 
 def traverse(
@@ -20,6 +28,13 @@ def traverse(
     reach: Annotated[
         float, typer.Option("--range", help="Largest distance from the mean of a unit, in standard deviations.")
     ] = 2.5,
+    directions: Annotated[
+        Axes, typer.Option("--directions", help="units of codes, or sefa: strong directions of styles, for a stylegan.")
+    ] = Axes.units,
+    layers: Annotated[
+        str | None,
+        typer.Option("--layers", help="With sefa: layers whose styles vary, such as 0-3 (default: all)."),
+    ] = None,
     label: Annotated[
         str | None, typer.Option("--label", help="Class of all items, for a conditional model (default: inferred).")
     ] = None,
@@ -46,6 +61,8 @@ def traverse(
         units=units,
         steps=steps,
         reach=reach,
+        directions=directions.value,
+        layers=layers,
         label=label,
         prior=prior.value,
         seed=seed,

@@ -17,7 +17,7 @@ PARTS = ("network", "features")
 """The parts of a model's settings that are recipes of their own."""
 BESIDE_MODEL = ("optimizers", "best", "fitted_prior", "batch_size")
 """The settings of `model` that belong to training; no model class takes them."""
-RESUMABLE = ("trainer.epochs", "trainer.steps", "trainer.patience", "device", "devices")
+RESUMABLE = ("trainer.epochs", "trainer.steps", "trainer.patience", "trainer.rollback", "device", "devices")
 """The settings that can change when a run is resumed."""
 WHERE = ("run", "devices")
 """The settings that say where a run is and how many processes train it; they change no result."""
@@ -167,7 +167,12 @@ def one_budget(values: Mapping[str, Any]) -> Plain:
 def differences(ours: Plain, theirs: Plain) -> list[str]:
     """Return the dotted keys whose values differ, sorted."""
     mine, other = flatten(ours), flatten(theirs)
-    return [key for key in sorted(set(mine) | set(other)) if mine.get(key) != other.get(key)]
+    return [key for key in sorted(set(mine) | set(other)) if _differ(mine.get(key), other.get(key))]
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Return True if two values differ; to Python alone, true equals 1."""
+    return bool(one != other) or isinstance(one, bool) != isinstance(other, bool)
 
 
 def shown(value: Any) -> str:

@@ -7,10 +7,12 @@ from genlab.data.dataset import Dataset
 from genlab.data.files.offer import Offer
 from genlab.data.sources import celeba, downloaded, dsprites, photographs
 from genlab.data.sources.built_in import digits, fashion_mini
+from genlab.data.sources.domains import domains
 from genlab.data.sources.drawn.faces import faces
 from genlab.data.sources.drawn.shapes import shapes
 from genlab.data.sources.folder import folder
 from genlab.data.sources.gaussian import gaussian
+from genlab.data.sources.pairs import pairs
 from genlab.data.sources.parquet import parquet
 from genlab.data.sources.photos import photos, photos_mini
 
@@ -33,6 +35,8 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "photos": photos,
     "photos-mini": photos_mini,
     "folder": folder,
+    "pairs": pairs,
+    "domains": domains,
     "parquet": parquet,
 }
 CHARACTERS = frozenset({"digits", "mnist", "kmnist", "emnist", "svhn"})

@@ -13,7 +13,7 @@ from genlab.contract import Batch
 from genlab.data.dataset import MODELLED, Dataset
 from genlab.data.order import Balanced, shuffled
 from genlab.data.residence import Ahead, Residence, Resident, Streamed, choose, in_turn
-from genlab.kinds import Augmentation, Kinds, missing
+from genlab.kinds import Augmentation, Image, Kinds, missing
 from genlab.randomness import generator
 from genlab.registry import ConfigError
 
@@ -46,7 +46,7 @@ class Batches(Protocol):
         ...
 
     def once(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
-        """Yield every item exactly once, in the order of the data, or batch `first` and each `every`th after it."""
+        """Yield every item exactly once, in the order of the data, or batch `first` and each `every`-th after it."""
         ...
 
 
@@ -72,6 +72,8 @@ class Table:
         self.count, self.batch_size, self.seed, self.keep_last = len(rows), batch_size, seed, keep_last
         _check_size(batch_size, len(rows) if split == "train" else None, self.kinds["x"].plural)
         self.device, self.augmentation = torch.device(device), augmentation
+        pairs = isinstance(self.kinds.get("y"), Image)
+        self._changed = () if not augmentation else ("x", "y") if pairs else ("x",)
         if augmentation:
             # A kind that cannot be augmented says so here, not at the first batch.
             trial = torch.zeros(1, *self.kinds["x"].shape)
@@ -107,15 +109,17 @@ class Table:
     def batch(self, number: int) -> Batch:
         """Return batch `number` of the endless sequence, a function of the seed and the number alone."""
         batch = self._loaded(self._ahead.get(number) if self._ahead else self._gather(number))
-        if self.augmentation:
+        for name in self._changed:
+            assert self.augmentation
+            # The same draws for both images of a pair, so that they still fit each other.
             draws = generator(self.seed, "augmentation", number, device=self.device)
-            batch["x"] = self.kinds["x"].augment(batch["x"], self.augmentation, draws)
+            batch[name] = self.kinds[name].augment(batch[name], self.augmentation, draws)
         return batch
 
     def once(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
         """Yield every item exactly once, in the order of the data; the last batch may be smaller.
 
-        Several processes can share the batches: each takes batch `first` and each `every`th after it.
+        Several processes can share the batches: each takes batch `first` and each `every`-th after it.
         """
         starts = range(first * self.batch_size, self.count, every * self.batch_size)
         if self._ahead is None or len(starts) < 2:

@@ -151,6 +151,12 @@ class Dataset:
             return self
         return replace(self, splits=splits, fingerprint=fingerprint_of({}, splits, self.fingerprint))
 
+    def of_classes(self, numbers: Iterable[int]) -> Dataset:
+        """Return the same data, and the same fingerprint, with only the items of these classes in each split."""
+        assert self.labels is not None
+        labels, kept = self.labels, torch.tensor(list(numbers))
+        return self.with_splits({name: rows[torch.isin(labels[rows], kept)] for name, rows in self.splits.items()})
+
     def binarized(self) -> Self:
         """Return the same data with held-out images of 0 and 1, drawn once with the grey values as probabilities.
 

@@ -30,6 +30,8 @@ def described(dataset: Dataset) -> list[tuple[str, str]]:
         (dataset.kind.plural, dataset.describe_items()),
         ("splits", ", ".join(map(dataset.describe_split, dataset.splits))),
     ]
+    if "y" in dataset.columns:
+        facts.append(("paired with", dataset.columns["y"].kind.describe()))
     if dataset.labels is not None:
         facts.append(("classes", _counted(dataset.labels, dataset.classes)))
     facts += [(name, _summarised(column)) for name, column in dataset.attributes.items()]

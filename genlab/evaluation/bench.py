@@ -1,7 +1,7 @@
 """The bench: one data set for measuring any number of models in the same way, and results that they share."""
 
 import math
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -133,6 +133,16 @@ class Bench:
         if available < self.count:
             items = self.dataset.kind.plural
             self.note(f"The train split has {available:,} {items}, so the baseline is measured on {available:,}.")
+
+    def note_missing(self, missing: Sequence[list[int]]) -> None:
+        """Add a note that names the classes which the samples of all seeds lack."""
+        names = [self.dataset.classes[number] for number in sorted(set.intersection(*map(set, missing)))]
+        if names:
+            self.note(
+                f"Mode dropping: the samples lack {len(names)} of {len(self.dataset.classes)} classes "
+                f"({', '.join(names)}). The classifier finds them less than a tenth as often as among test "
+                f"{self.dataset.kind.plural}."
+            )
 
     @cached_property
     def real(self) -> Cloud:

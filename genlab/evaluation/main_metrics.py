@@ -7,7 +7,13 @@ from genlab.evaluation.record import Record
 MOST = 5
 _ORDER: tuple[tuple[str, ...], ...] = (
     ("PSNR-Y",),
-    ("PSNR", "squared_error"),
+    ("PSNR", "squared_error", "PSNR-translation"),
+    ("PSNR-mean_colour",),
+    ("PSNR-nearest",),
+    ("changed-to_second",),
+    ("changed-to_first",),
+    ("error_inside-to_second",),
+    ("error_inside-to_second-pixels",),
     ("negative_elbo", "negative_bound", "score"),
     ("FD",),
     ("precision",),

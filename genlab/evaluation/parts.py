@@ -22,17 +22,19 @@ from genlab.contract import (
     Reconstructs,
     Samples,
     Scores,
+    Translates,
     Upscales,
     Weighs,
     conditions,
 )
 from genlab.data.dataset import Column, Dataset
-from genlab.evaluation import super_resolution
+from genlab.evaluation import super_resolution, translation
 from genlab.evaluation.bench import SEARCHED, SPLIT, Bench, Classified, Coded
+from genlab.extractors.classifier import ClassifierFeatures
 from genlab.kinds import Image, Kind, Points
 from genlab.metrics import codes, denoising, disentanglement, distribution, filters, likelihood, memory, pixels
 from genlab.metrics import reconstruction as reconstruction_metrics
-from genlab.metrics.conditioning import class_accuracy, class_diversity
+from genlab.metrics.conditioning import class_accuracy, class_diversity, missing_classes
 from genlab.metrics.metric import Metric, summarised
 from genlab.metrics.sharpness import edge_strength, sharpness
 from genlab.networks.extractor import Extractor, digest_of
@@ -167,6 +169,8 @@ class Compared(NamedTuple):
     """The name of the features."""
     real_edges: Tensor
     generated_edges: Tensor
+    classes: Callable[[Tensor], Tensor] | None = None
+    """Assigns classes to features of labelled items, for models that are not told the class."""
 
 
 def sample(bench: Bench, model: Model, metrics: Metrics) -> Measured:
@@ -174,21 +178,28 @@ def sample(bench: Bench, model: Model, metrics: Metrics) -> Measured:
     extractor, draws, images = bench.extractor, list[dict[str, float]](), isinstance(bench.dataset.kind, Image)
     none = torch.zeros(0)
     real_edges = bench.edges(SPLIT) if images else none
+    told = "label" in conditions(model)
+    classes = extractor.classes if isinstance(extractor, ClassifierFeatures) and not told else None
+    missing = list[list[int]]()
     for seed in range(bench.settings.draws):
         features, edges = list[Tensor](), [none]
         for items, _ in bench.samples(model, seed):
             features.append(extractor.vector(items))
             edges += [edge_strength(items).cpu()] if images else []
         cloud = distribution.Cloud(torch.cat(features))
-        draws.append(metrics(Compared(bench.real, cloud, extractor.name, real_edges, torch.cat(edges))))
+        compared = Compared(bench.real, cloud, extractor.name, real_edges, torch.cat(edges), classes)
+        draws.append(metrics(compared))
+        missing.append(_missing(compared))
+    bench.note_missing(missing)
     protocol = {"samples": bench.count, "real_items": bench.count, "draws": len(draws), "features": extractor.name}
     protocol |= {"features_digest": extractor.digest, "features_are": extractor.description}
     bench.note_baseline()
 
     def of_training(real: distribution.Cloud, training: distribution.Cloud) -> dict[str, float]:
-        return metrics(Compared(real, training, extractor.name, real_edges, bench.edges("train") if images else none))
+        training_edges = bench.edges("train") if images else none
+        return metrics(Compared(real, training, extractor.name, real_edges, training_edges, classes))
 
-    found = summarised(draws, bench.baseline(metrics.entries, of_training))
+    found = summarised(draws, bench.baseline((metrics.entries, told), of_training))
     return Measured(found, {**protocol, "baseline": "training items"}, f"sample-{extractor.name}")
 
 
@@ -216,13 +227,16 @@ def classes(bench: Bench, model: Model, metrics: Metrics) -> Measured | None:
     if "label" not in conditions(model):
         return None
     classifier, accuracy = bench.classifier
-    draws = list[dict[str, float]]()
+    draws, missing = list[dict[str, float]](), list[list[int]]()
     for seed in range(bench.settings.draws):
         features, labels = list[Tensor](), list[Tensor]()
         for items, condition in bench.samples(model, seed):
             features.append(classifier.features(items))
             labels.append(condition["label"])
-        draws.append(metrics(bench.classify(torch.cat(features), torch.cat(labels)), bench.classified))
+        generated = bench.classify(torch.cat(features), torch.cat(labels))
+        draws.append(metrics(generated, bench.classified))
+        missing.append(_missing_told(generated, bench.classified))
+    bench.note_missing(missing)
     baseline = metrics(bench.classified, bench.classified)
     protocol = {"samples": bench.count, "draws": len(draws), "baseline": "test items"}
     known = {"classifier_accuracy": accuracy, "classifier_digest": digest_of(classifier.state_dict().items())}
@@ -258,6 +272,15 @@ def upscale(bench: Bench, model: Model, metrics: Metrics) -> Measured:
     return Measured(summarised([found]), protocol)
 
 
+def translate(bench: Bench, model: Model, metrics: Metrics) -> Measured | None:
+    """Translate test images: each metric gets the bench and the model."""
+    found = metrics(bench, model)
+    if not found:
+        return None
+    limits = {"images_at_most": translation.MEASURED, "training_images_at_most": translation.KNOWN}
+    return Measured(summarised([found]), limits)
+
+
 PROCEDURES: dict[str, Callable[[Bench, Model, Metrics], Measured | None]] = {
     "reconstruct": reconstruct,
     "denoise": denoise,
@@ -268,6 +291,7 @@ PROCEDURES: dict[str, Callable[[Bench, Model, Metrics], Measured | None]] = {
     "code": code,
     "factors": factors,
     "upscale": upscale,
+    "translate": translate,
 }
 """The parts by the name that --only takes, in the order of the table."""
 PARTS = tuple(PROCEDURES)
@@ -301,6 +325,25 @@ def _distribution(compared: Compared) -> dict[str, float]:
 
 def _sharpness(compared: Compared) -> dict[str, float]:
     return sharpness(compared.generated_edges, compared.real_edges)
+
+
+def _missing(compared: Compared) -> list[int]:
+    if compared.classes is None:
+        return []
+    generated, real = (compared.classes(cloud.features) for cloud in (compared.generated, compared.real))
+    return missing_classes(generated, real)
+
+
+def _missing_told(generated: Classified, real: Classified) -> list[int]:
+    return missing_classes(generated.probabilities.argmax(1), real.probabilities.argmax(1))
+
+
+def _classes_missing(compared: Compared) -> dict[str, float]:
+    return {} if compared.classes is None else {"classes_missing": float(len(_missing(compared)))}
+
+
+def _told_classes_missing(generated: Classified, real: Classified) -> dict[str, float]:
+    return {"classes_missing": float(len(_missing_told(generated, real)))}
 
 
 def _class_accuracy(generated: Classified, real: Classified) -> dict[str, float]:
@@ -347,15 +390,19 @@ METRICS: list[Entry] = [
     Entry("score", Bounds, (Kind,), _told, ("label",)),
     Entry("sample", Samples, (Kind,), _distribution),
     Entry("sample", Samples, (Image,), _sharpness),
+    Entry("sample", Samples, (Image,), _classes_missing, ("label",)),
     Entry("remember", Samples, (Image, Points), memory.nearest_training),
     Entry("remember", Samples, (Image,), memory.copies),
     Entry("classes", Samples, (Image,), _class_accuracy, ("label",)),
     Entry("classes", Samples, (Image,), _class_diversity, ("label",)),
+    Entry("classes", Samples, (Image,), _told_classes_missing, ("label",)),
     Entry("code", EncodesByPosterior, (Kind,), _active_units),
     Entry("code", Encodes, (Image, Points), _trustworthiness),
     Entry("code", Encodes, (Image, Points), _probes, ("label",)),
     Entry("factors", Encodes, (Kind,), disentanglement.disentangled, (ATTRIBUTES,)),
     Entry("upscale", Upscales, (Image,), _upscaling),
+    Entry("translate", translation.TranslatesPairs, (Image,), translation.against_targets),
+    Entry("translate", Translates, (Image,), translation.between_domains, ("label",)),
 ]
 """All metrics, in the order in which a part computes them."""
 

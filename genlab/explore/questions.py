@@ -11,7 +11,18 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
-from genlab.contract import Batch, Decodes, Draws, Encodes, Infers, Reconstructs, Samples, Upscales, conditions
+from genlab.contract import (
+    Batch,
+    Decodes,
+    Draws,
+    Encodes,
+    Infers,
+    Reconstructs,
+    Samples,
+    Styles,
+    Upscales,
+    conditions,
+)
 from genlab.contract import decoding_conditions as decoding
 from genlab.explore import uploads
 from genlab.explore.shown import Shown, picture, pixels, shown, together
@@ -84,7 +95,8 @@ class Questions:
             "decode": decode,
             "encode": encode and decode,
             "sample": isinstance(model, Samples) or fitted,
-            "truncation": isinstance(model, Draws) or fitted,
+            # The codes of a model with styles have only a direction: truncation would change nothing.
+            "truncation": (isinstance(model, Draws) and not isinstance(model, Styles)) or fitted,
             "draw": draws,
             "map": decode and survey.mapped,
             "path": decode and (encode or draws),

@@ -141,7 +141,7 @@ def _answers(questions: Questions) -> Answer:
         "decode": True,
         "draw": drawn is not None,
         "sample": drawn is not None,
-        "truncation": drawn is not None,
+        "truncation": drawn is not None and facts["features"]["truncation"],
         "map": mapped,
         "path": mapped or drawn is not None,
         "arc": mapped or drawn is not None,

@@ -103,6 +103,11 @@ class ClassifierFeatures(Extractor):
         """Return the input of the last layer."""
         return self.network.features(items)
 
+    def classes(self, vectors: Tensor) -> Tensor:
+        """Return the class of each item by its vector."""
+        scores: Tensor = self.network.head(vectors.to(self.network.head.weight.device))
+        return scores.argmax(1)
+
 
 def classifier(
     *,

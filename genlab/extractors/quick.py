@@ -9,8 +9,10 @@ import torch
 from genlab.contract import Batch, Model, Reconstructs, Samples, conditions, home
 from genlab.data import held_out
 from genlab.data.dataset import Dataset
+from genlab.extractors.classifier import ClassifierFeatures
 from genlab.extractors.reference import reference
 from genlab.kinds import Image
+from genlab.metrics.conditioning import missing_classes
 from genlab.metrics.distribution import Cloud, compare
 from genlab.metrics.metric import better
 from genlab.metrics.pixels import scales
@@ -21,6 +23,8 @@ from genlab.registry import ConfigError
 from genlab.training.validation import Quick
 
 SPLIT, COUNT = "validation", 1_000
+MISSING = "classes_missing"
+"""The number of classes that the samples lack, by the classifier of labelled data."""
 _DISTANCES, _SIMILARITIES = ("FD", "KID", "precision", "recall"), ("PSNR", "SSIM")
 
 Measure = Callable[[Model], dict[str, float]]
@@ -66,7 +70,9 @@ def names(model: Model, dataset: Dataset) -> list[str]:
     if isinstance(model, Samples):
         # Data of a plugin's kind has no features of genlab.
         with suppress(ConfigError):
-            found += [f"{name}-{default_vector(dataset)}" for name in _DISTANCES]
+            features = default_vector(dataset)
+            found += [f"{name}-{features}" for name in _DISTANCES]
+            found += [MISSING] if features == "classifier" else []
     if isinstance(model, Reconstructs) and isinstance(dataset.kind, Image):
         windows = scales(dataset.kind.height, dataset.kind.width)
         found += [name for name in _SIMILARITIES if name != "SSIM" or windows > 0]
@@ -81,8 +87,13 @@ def _distances(dataset: Dataset, extractor: Extractor, device: torch.device) -> 
         assert isinstance(model, Samples)
         condition: Batch = {name: dataset.columns[name].rows[rows].to(home(model)) for name in conditions(model)}
         samples = model.sample(len(rows), condition or None, generator(0, "evaluation/quick"))
-        found = compare(real, Cloud(extractor.vector(samples)))
-        return {f"{name}-{extractor.name}": found[name] for name in _DISTANCES if name in found}
+        generated = Cloud(extractor.vector(samples))
+        found = compare(real, generated)
+        metrics = {f"{name}-{extractor.name}": found[name] for name in _DISTANCES if name in found}
+        if isinstance(extractor, ClassifierFeatures):
+            classes = [extractor.classes(cloud.features) for cloud in (generated, real)]
+            metrics[MISSING] = float(len(missing_classes(*classes)))
+        return metrics
 
     return measured
 

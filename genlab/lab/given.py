@@ -54,17 +54,27 @@ class Given:
 
 
 def given(
-    run: Run, inputs: Inputs | None, *, count: int | None = None, split: str = "test", skip_bad: bool = False
+    run: Run,
+    inputs: Inputs | None,
+    *,
+    count: int | None = None,
+    split: str = "test",
+    skip_bad: bool = False,
+    column: str = "x",
+    kind: Kind | None = None,
 ) -> Given:
     """Return the items that a user names, in order.
 
     Without inputs these are `count` items (None for all) of a split of the run's own data. A text that is the name of a
     data set means `count` items of its split; any other text is a file, a folder or a pattern. With `skip_bad`,
     files that cannot be read are left out and listed; otherwise the first one raises a ConfigError.
+
+    The items are those of `column` in the run's own data, or converted to `kind` (default: the kind of that column).
     """
+    kind = kind or run.kinds[column]
     if inputs is None:
-        return _of_dataset(run, run.dataset, str(run.config["data"]["name"]), count, split)
-    parts = list(_parts(run, inputs, count, split, skip_bad))
+        return _of_dataset(run, run.dataset, str(run.config["data"]["name"]), count, split, kind, column)
+    parts = list(_parts(run, inputs, count, split, skip_bad, kind))
     bad = tuple(reason for part in parts for reason in part.bad)
     if not any(len(part) for part in parts):
         raise ConfigError("\n  ".join(["None of the files can be read:", *bad]) if bad else "The list is empty.")
@@ -88,7 +98,7 @@ def data_sets() -> set[str]:
     return {name for name in compose.choices("data") if name not in own}
 
 
-def _parts(run: Run, inputs: Inputs, count: int | None, split: str, skip_bad: bool) -> Iterator[Given]:
+def _parts(run: Run, inputs: Inputs, count: int | None, split: str, skip_bad: bool, kind: Kind) -> Iterator[Given]:
     """Yield the items of each data set, and of the files and objects between them."""
     own = str(run.config["data"]["name"])
     named = data_sets() | {own}
@@ -97,15 +107,15 @@ def _parts(run: Run, inputs: Inputs, count: int | None, split: str, skip_bad: bo
         # The name of a data set comes before a folder of that name, which can be given as ./mnist.
         if isinstance(each, str | Path) and str(each) in named:
             if waiting:
-                yield _of_files(run, waiting, skip_bad)
+                yield _of_files(run, waiting, skip_bad, kind)
                 waiting = []
             # The run knows the folder and the size of its own data.
             dataset = run.dataset if str(each) == own else build.build_data(compose.compose([f"data={each}"]))
-            yield _of_dataset(run, dataset, str(each), count, split)
+            yield _of_dataset(run, dataset, str(each), count, split, kind)
         else:
             waiting.append(each)
     if waiting:
-        yield _of_files(run, waiting, skip_bad)
+        yield _of_files(run, waiting, skip_bad, kind)
 
 
 def _is_one(inputs: Inputs) -> bool:
@@ -113,9 +123,9 @@ def _is_one(inputs: Inputs) -> bool:
     return isinstance(inputs, str) or not isinstance(inputs, Sequence) or all(isinstance(each, Real) for each in inputs)
 
 
-def _of_files(run: Run, inputs: Sequence[Inputs], skip_bad: bool) -> Given:
+def _of_files(run: Run, inputs: Sequence[Inputs], skip_bad: bool, kind: Kind) -> Given:
     """Read files, and take arrays, tensors and PIL images as they are."""
-    kind, found, bad, changed = run.kinds["x"], list[Tensor](), list[str](), Counter[str]()
+    found, bad, changed = list[Tensor](), list[str](), Counter[str]()
     names, files = list[str](), list[Path]()
     with quiet_pillow():
         for element, name, file in _named(kind, inputs):
@@ -167,18 +177,20 @@ def _sentences(changed: Counter[str], total: int) -> Iterator[str]:
         yield f"{which} {change}."
 
 
-def _of_dataset(run: Run, dataset: Dataset, name: str, count: int | None, split: str) -> Given:
+def _of_dataset(
+    run: Run, dataset: Dataset, name: str, count: int | None, split: str, kind: Kind, column: str = "x"
+) -> Given:
     """Take items of a split, evenly over its classes; images of another size or colour are converted."""
-    kind, own = run.kinds["x"], dataset.kind
+    own = dataset.kinds[column]
     split = split if len(dataset.splits[split]) else "train"
     rows = dataset.splits[split] if count is None else held_out.spread(dataset, split, count)
     if not len(rows):
         raise ConfigError(f"Data {name!r} has no items.")
     notes = list[str]()
     if own == kind:
-        found = torch.cat([batch["x"] for batch in held_out.batches(dataset, rows, torch.device("cpu"))])
+        found = torch.cat([batch[column] for batch in held_out.batches(dataset, rows, torch.device("cpu"))])
     elif isinstance(own, Image) and isinstance(kind, Image):
-        pictures = [_picture(pixels) for pixels in dataset.columns["x"].rows[rows]]
+        pictures = [_picture(pixels) for pixels in dataset.columns[column].rows[rows]]
         found = torch.cat([items(kind, picture, run.fitting) for picture in pictures])
         notes.append(f"The images of {name} were converted from {own.describe()} to {kind.describe()}.")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
@@ -27,6 +28,7 @@ from genlab.contract import (
     Reconstructs,
     Samples,
     Scores,
+    Styles,
     abilities_of,
     conditions,
     decoding_conditions,
@@ -63,8 +65,11 @@ if TYPE_CHECKING:
     from genlab.lab.export.export import Format as ExportFormat
     from genlab.lab.fit_prior import FittedPrior
     from genlab.lab.interpolate import Interpolation, Mode
+    from genlab.lab.mix import Mix
     from genlab.lab.nearest import Nearest
-    from genlab.lab.traverse import Traversal
+    from genlab.lab.project import Projection, Space
+    from genlab.lab.translate import Translated
+    from genlab.lab.traverse import Axes, Traversal
 
 Checkpoint = Literal["last", "best"]
 Label = int | str | np.integer[Any] | Sequence[int | str] | NDArray[Any] | Tensor
@@ -142,7 +147,7 @@ class Run:
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """The abilities of the model, of: reconstruct, encode, decode, sample, score, upscale, infer."""
+        """The abilities of the model: reconstruct, encode, decode, sample, score, upscale, translate, infer or mix."""
         noted = self._folder.facts.get("abilities")
         if noted is not None:
             return tuple(noted)
@@ -215,8 +220,9 @@ class Run:
         drawn at random, too. The same seed gives the same items; fewer items are the first ones of more.
 
         `prior` is `fitted` for the prior of `fit_prior`, `normal` for the model's own, or `auto` for the fitted one if
-        there is one. A `truncation` below 1 moves each code towards the mean code by this factor: the samples become
-        more typical and less diverse.
+        there is one. A `truncation` below 1 moves each code towards the mean code: the distance between them is
+        multiplied by it. The samples become more typical and less diverse, and 0 gives the item of the mean code. A
+        model with styles, such as stylegan, moves styles towards their mean in place of codes.
 
         ```python
         run.sample(8, label=3)
@@ -226,6 +232,9 @@ class Run:
         model = self.model
         if prior == "normal" and not isinstance(model, Samples):
             raise self._cannot("sample with prior 'normal'")
+        if isinstance(model, Styles):
+            codes, condition = self.draw(count, label=label, seed=seed, prior=prior)
+            return self.decode_styles(self.styles(codes, label=condition.get("label"), truncation=truncation))
         if isinstance(model, Draws) or self._prior(prior):
             codes, condition = self.draw(count, label=label, seed=seed, truncation=truncation, prior=prior)
             return self._decoded(codes, condition, "sampling")
@@ -240,7 +249,7 @@ class Run:
             part = {name: values[places].to(home(model)) for name, values in condition.items()}
             return model.sample(len(places), part or None, draws)
 
-        return _in_parts(generate, torch.arange(count), "sampling")
+        return in_parts(generate, torch.arange(count), "sampling")
 
     def draw(
         self,
@@ -253,8 +262,11 @@ class Run:
     ) -> tuple[Tensor, Batch]:
         """Draw the codes of samples, N x D, and the condition of each; the arguments are those of `sample`."""
         count, draws = at_least(1, "count", count), generator(whole("seed", seed), "sample")
-        if not truncation > 0:
-            raise ConfigError(f"truncation must be above 0, got {truncation:g}.")
+        check_truncation(truncation)
+        if truncation != 1 and isinstance(self.model, Styles):
+            raise ConfigError(
+                f"The truncation of {self.name} changes styles, not codes. Leave it out, and pass it to run.styles."
+            )
         condition, model, fitted = self._condition(label, count, drawing=True), self.model, self._prior(prior)
         if fitted:
             condition = {**_drawn(conditions(model), count, seed), **condition}
@@ -318,6 +330,34 @@ class Run:
             raise ConfigError(f"{self.name} is conditional and needs the class of each item: pass label=.")
 
         return self._decoded(rows, condition, "decoding")
+
+    def styles(
+        self, codes: Tensor | NDArray[Any] | Sequence[Any], *, label: Label | None = None, truncation: float = 1.0
+    ) -> Tensor:
+        """Return the style of each code, N x S, for a model whose layers are told styles, such as stylegan.
+
+        The distance of each style from the mean style is multiplied by `truncation`; 0 gives the mean style.
+
+        ```python
+        first, second = run.styles(run.draw(2)[0])
+        run.decode_styles(first.lerp(second, 0.5))
+        ```
+        """
+        from genlab.lab import styles
+
+        check_truncation(truncation)
+        styles.styled(self)
+        rows = numbers(codes, "codes, N x D")
+        condition = self._condition(label, len(rows))
+        found = styles.styles_of(self, rows, condition)
+        return found if truncation == 1 else styles.mean_style(self, condition).lerp(found, truncation)
+
+    def decode_styles(self, styles: Tensor | NDArray[Any] | Sequence[Any]) -> Tensor:
+        """Turn styles into items: N x S, or N x layers x S for a style for each layer; or S numbers for one item."""
+        from genlab.lab.styles import decoded
+
+        rows = numbers(styles, "styles, N x S or N x layers x S")
+        return decoded(self, rows[None] if rows.dim() == 1 else rows)
 
     def score(self, inputs: Inputs, *, label: Label | None = None) -> Tensor:
         """Return the score of each item in nats, N; higher is likelier. Of a VAE it is the evidence lower bound."""
@@ -383,6 +423,8 @@ class Run:
         units: int = 8,
         steps: int = 9,
         reach: float = 2.5,
+        directions: Axes = "units",
+        layers: str | Sequence[int] | None = None,
         label: Label | None = None,
         prior: PriorName = "auto",
         seed: int = 0,
@@ -399,6 +441,9 @@ class Run:
         The result holds `items`, U x S x the shape of one item, the `values`, and the `units` with their metrics. If
         the data has attributes, each unit says which of them it follows.
 
+        With `directions="sefa"` a model with styles, such as stylegan, varies its style along the directions that
+        change the layers most (Shen and Zhou 2021), in all layers or in `layers`, such as `0-3`.
+
         ```python
         rows = run.traverse("face.png", units=4)
         rows.items[0], rows.units[0].follows
@@ -406,7 +451,73 @@ class Run:
         """
         from genlab.lab.traverse import traverse
 
-        return traverse(self, picture, units=units, steps=steps, reach=reach, label=label, prior=prior, seed=seed)
+        return traverse(
+            self,
+            picture,
+            units=units,
+            steps=steps,
+            reach=reach,
+            directions=directions,
+            layers=layers,
+            label=label,
+            prior=prior,
+            seed=seed,
+        )
+
+    def mix(
+        self,
+        *,
+        rows: int = 5,
+        columns: int = 6,
+        layers: str | Sequence[int] | None = None,
+        label: Label | None = None,
+        truncation: float = 1.0,
+        seed: int = 0,
+    ) -> Mix:
+        """Mix the styles of samples, for a model with styles such as stylegan.
+
+        `layers`, such as `4-7` or `[0, 1]`, take the styles of the samples of the columns, and all others those of the
+        samples of the rows. By default these are the finer half. The samples are drawn with `seed`, rows first.
+
+        ```python
+        found = run.mix(rows=2, columns=3, layers="0-2")
+        found.items[0, 1]  # sample 0 of the rows with the coarse features of sample 1 of the columns
+        ```
+        """
+        from genlab.lab.mix import mix
+
+        return mix(self, rows=rows, columns=columns, layers=layers, label=label, truncation=truncation, seed=seed)
+
+    def project(
+        self,
+        inputs: Inputs | None = None,
+        *,
+        steps: int = 500,
+        space: Space = "w",
+        features: str | None = None,
+        label: Label | None = None,
+        count: int = 8,
+        seed: int = 0,
+    ) -> Projection:
+        """Find the styles whose images are most like pictures, for a model with styles such as stylegan.
+
+        The search begins at the mean style, and moves by the gradient of the squared error and of the distance between
+        feature maps: those of `features` (default: lite0 if it is installed, else pixels only). With space `w` all
+        layers have one style. With `w+` each has its own, which is more exact but less like what the model generates.
+        Without inputs, `count` test items (default: 8) are projected.
+
+        ```python
+        found = run.project("photo.png", space="w+")
+        found.items, found.styles, found.means["projection"]["PSNR"]
+        ```
+        """
+        from genlab.lab.given import given
+        from genlab.lab.project import project
+        from genlab.lab.styles import styled
+
+        styled(self)
+        pictures = given(self, inputs, count=at_least(1, "count", count))
+        return project(self, pictures, steps=steps, space=space, features=features, label=label, seed=seed)
 
     def fit_prior(
         self,
@@ -689,6 +800,33 @@ class Run:
 
         track([str(self.path)], to, project, follow=follow)
 
+    def translate(
+        self,
+        inputs: Inputs | None = None,
+        to: str | int | None = None,
+        *,
+        as_is: bool = False,
+        count: int = 48,
+        seed: int = 0,
+    ) -> Translated:
+        """Translate pictures: with `cyclegan` into the class `to`, with `pix2pix` from inputs to targets.
+
+        Without inputs these are `count` test items (default: 48) of the run's own data. `to` can be left out if the
+        classes of the items are known: each is then translated into the other one. The tasks colorize, inpaint and
+        edges of `pix2pix` first take the colour, a box or all but the edges from the pictures, and compare the result
+        with them. With `as_is` the pictures are such inputs already: grey, with a grey box, or drawings of edges.
+
+        The result has `translated`, N x C x H x W. `rows` has the inputs, the translations, and what is known besides;
+        `means` has PSNR and SSIM if the targets are known.
+
+        ```python
+        run.translate("photos/", to="hat").translated
+        ```
+        """
+        from genlab.lab.translate import translate
+
+        return translate(self, inputs, to=to, as_is=as_is, count=count, seed=seed)
+
     def upscale(self, inputs: Inputs) -> Tensor:
         """Upscale images of any size, tile by tile: N x C x sH x sW in [0, 1], s times larger each way.
 
@@ -722,7 +860,7 @@ class Run:
             batch = {name: values[places].to(place) for name, values in {"x": items, **condition}.items()}
             return function(self._with_condition(batch))
 
-        return _in_parts(apply, torch.arange(len(items)), "computing")
+        return in_parts(apply, torch.arange(len(items)), "computing")
 
     def _decoded(self, codes: Tensor, condition: Batch, doing: str) -> Tensor:
         """Decode codes in batches."""
@@ -734,7 +872,7 @@ class Run:
             part = {name: values[places].to(place) for name, values in condition.items()}
             return model.decode(codes[places].to(place), part or None)
 
-        return _in_parts(decode, torch.arange(len(codes)), doing)
+        return in_parts(decode, torch.arange(len(codes)), doing)
 
     def _prior(self, name: PriorName) -> Prior | None:
         """Return the fitted prior if it is to be used."""
@@ -776,7 +914,7 @@ class Run:
         def infer(places: Tensor) -> Tensor:
             return self._with_condition({"x": rows[places].to(home(self.model))})["label"]
 
-        return {"label": _in_parts(infer, torch.arange(len(rows)), "inferring")}
+        return {"label": in_parts(infer, torch.arange(len(rows)), "inferring")}
 
     def _condition(self, label: Label | None, count: int, drawing: bool = False) -> Batch:
         """Return the labels as a condition; nothing without labels. `drawing` is true if codes are to be drawn."""
@@ -805,6 +943,12 @@ class Run:
         return cannot(self._folder, ability, self.abilities)
 
 
+def check_truncation(truncation: float) -> None:
+    """Raise a ConfigError for a truncation below 0, or one that is not finite."""
+    if not 0 <= truncation < math.inf:
+        raise ConfigError(f"truncation must be 0 or more, got {truncation:g}.")
+
+
 def at_least(least: int, name: str, value: object) -> int:
     """Return an argument that must be an integer and not below `least`."""
     number = whole(name, value)
@@ -821,7 +965,8 @@ def whole(name: str, value: object) -> int:
 
 
 @torch.no_grad()
-def _in_parts(function: Callable[[Tensor], Tensor], places: Tensor, doing: str) -> Tensor:
+def in_parts(function: Callable[[Tensor], Tensor], places: Tensor, doing: str) -> Tensor:
+    """Apply a function to the places of items, a few at a time and without gradients; return the results together."""
     parts = torch.split(places, _ITEMS)
     shown = progress(len(parts), doing, "done", "batches") if len(parts) > _SHORT else nullcontext(lambda: None)
     results = list[Tensor]()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -13,12 +13,14 @@ from genlab.contract import Batch, Decodes, Draws, Encodes, Weighs, home
 from genlab.data import held_out
 from genlab.data.dataset import Column
 from genlab.kinds import Kind, Points, Row
+from genlab.lab import sefa
 from genlab.lab.given import given
 from genlab.lab.inputs import Inputs
 from genlab.lab.interpolate import dots, points_behind, test_items, told_classes
 from genlab.lab.prior import Mixture, Prior
 from genlab.lab.results import Format, Results
 from genlab.lab.run import Label, PriorName, at_least, whole
+from genlab.lab.styles import layers_of, styled
 from genlab.metrics.codes import kl_of_units
 from genlab.metrics.disentanglement import information
 from genlab.registry import ConfigError
@@ -26,8 +28,14 @@ from genlab.registry import ConfigError
 if TYPE_CHECKING:
     from genlab.lab.run import Run
 
-KL, VARIANCE, CHANGE = "KL", "variance", "change"
-"""The metrics of a unit: nats and variance over the data, or the change of the item if the model does not encode."""
+KL, VARIANCE, CHANGE, STRENGTH = "KL", "variance", "change", "strength"
+"""The metrics of a unit: nats and variance over the data, or the change of the item if the model does not encode.
+
+The strength of a direction is the change of the layers' factors for a step of length 1.
+"""
+
+Axes = Literal["units", "sefa"]
+"""Units of codes, or directions of styles."""
 
 _MEASURED = 2_000
 """Test items whose codes order and describe the units."""
@@ -44,6 +52,8 @@ class Unit:
     """By name; the first one is the metric that orders the units."""
     factors: dict[str, float]
     """Information of the unit about each known factor of the data, as a share of the factor's entropy."""
+    word: str = "unit"
+    """`unit`, or `direction` if styles are varied along directions."""
 
     @property
     def follows(self) -> tuple[str, float] | None:
@@ -55,7 +65,7 @@ class Unit:
     def caption(self) -> str:
         """The caption of a row."""
         name, value = next(iter(self.metrics.items()))
-        parts = [f"unit {self.number}: {name} {value:.3g}{' nats' if name == KL else ''}"]
+        parts = [f"{self.word} {self.number}: {name} {value:.3g}{' nats' if name == KL else ''}"]
         if self.follows:
             parts.append(f"follows {self.follows[0]} ({self.follows[1]:.0%})")
         return ", ".join(parts)
@@ -72,7 +82,7 @@ class Traversal:
     items: Tensor
     """U x S x the shape of one item."""
     code: Tensor
-    """The code whose units are varied, D."""
+    """The code whose units are varied, D, or the style that is varied."""
     start: Tensor
     """The item and its reconstruction, or the sample of the drawn code."""
     data: Tensor | None = None
@@ -82,7 +92,7 @@ class Traversal:
     @property
     def table(self) -> dict[str, dict[str, float | str]]:
         """The metrics of each unit and the factor that it follows, by the name of the unit."""
-        return {f"unit {unit.number}": {**unit.metrics, **_followed(unit)} for unit in self.units}
+        return {f"{unit.word} {unit.number}": {**unit.metrics, **_followed(unit)} for unit in self.units}
 
     def write(self, results: Results, form: Format = "png") -> None:
         """Write a sheet with a row for each unit, an animation and a table; with `npz` also the items as arrays."""
@@ -98,18 +108,20 @@ class Traversal:
         rows_of_table = [
             [unit.number, *(row.get(name, "") for name in names)] for unit, row in zip(self.units, known, strict=True)
         ]
-        results.table("units", ["unit", *names], rows_of_table)
+        word = self.units[0].word
+        results.table(f"{word}s", [word, *names], rows_of_table)
         if form == "npz":
             numbers = torch.tensor([unit.number for unit in self.units])
-            results.items("traversal", [], self.kind, self.items.flatten(0, 1), "npz", unit=numbers, value=self.values)
+            columns = {word: numbers, "value": self.values}
+            results.items("traversal", [], self.kind, self.items.flatten(0, 1), "npz", **columns)
 
     def _frame(self, step: int) -> list[Row]:
         """Return one picture of the animation: all units at the same step, or the points up to it."""
         numbers = [str(unit.number) for unit in self.units]
         if self.data is not None:
             parts = [self._dots(items[: step + 1]) for items in self.items]
-            return [Row(f"unit {number}", part) for number, part in zip(numbers, parts, strict=True)]
-        return [Row(f"units {', '.join(numbers)}", self.items[:, step])]
+            return [Row(f"{self.units[0].word} {number}", part) for number, part in zip(numbers, parts, strict=True)]
+        return [Row(f"{self.units[0].word}s {', '.join(numbers)}", self.items[:, step])]
 
     def _dots(self, items: Tensor) -> Tensor:
         return items if self.data is None else dots(items, self.data)
@@ -132,6 +144,8 @@ def traverse(
     units: int = 8,
     steps: int = 9,
     reach: float = 2.5,
+    directions: Axes = "units",
+    layers: str | Sequence[int] | None = None,
     label: Label | None = None,
     prior: PriorName = "auto",
     seed: int = 0,
@@ -142,7 +156,15 @@ def traverse(
     units, steps = at_least(1, "units", units), at_least(2, "steps", steps)
     if not 0 < reach < float("inf"):
         raise ConfigError(f"reach must be a number above 0, got {reach}.")
+    if directions not in get_args(Axes):
+        raise ConfigError(f"directions must be one of {', '.join(get_args(Axes))}, got {directions!r}.")
+    if layers is not None and directions == "units":
+        raise ConfigError("layers belong to directions of styles. Leave them out, or set directions to sefa.")
+    if directions == "sefa":
+        styled(run)
     item, code, condition, sentences = _start(run, picture, label, prior, seed)
+    if directions == "sefa":
+        return _along_directions(run, code, condition, units, steps, reach, layers, sentences)
     measured = _measured(run) if isinstance(run.model, Encodes) else None
     centre, std = _range(run, measured, prior)
     offsets = torch.linspace(-reach, reach, steps)
@@ -167,6 +189,28 @@ def traverse(
         start=decoded if item is None else torch.cat([item, decoded]),
         data=points_behind(run) if isinstance(kind, Points) else None,
         sentences=sentences,
+    )
+
+
+def _along_directions(
+    run: Run,
+    code: Tensor,
+    condition: Batch,
+    units: int,
+    steps: int,
+    reach: float,
+    layers: str | Sequence[int] | None,
+    sentences: tuple[str, ...],
+) -> Traversal:
+    """Vary the style of a code along the directions that change the layers most."""
+    count = styled(run).layers
+    chosen = layers_of(range(count) if layers is None else layers, count)
+    found = sefa.along(run, code, condition, chosen, units, steps, reach)
+    named = [
+        Unit(number, {STRENGTH: strength}, {}, "direction") for number, strength in enumerate(found.strengths.tolist())
+    ]
+    return Traversal(
+        run.kinds["x"], tuple(named), found.values, found.items, found.style, found.start, sentences=sentences
     )
 
 

@@ -1,4 +1,4 @@
-"""Metrics of conditional models: samples of the wanted class, and their diversity within a class."""
+"""Metrics of classes: samples of the wanted class, their diversity within a class, and classes without samples."""
 
 from statistics import mean
 
@@ -7,6 +7,8 @@ from torch import Tensor
 
 # Distances that are in memory together, in float64.
 _AT_ONCE = 2**24
+_RARE, _JUDGED = 0.1, 5
+"""Share of the frequency among real items below which a class is missing; a class needs so many expected samples."""
 
 
 def class_accuracy(probabilities: Tensor, wanted: Tensor) -> dict[str, float]:
@@ -28,6 +30,19 @@ def class_diversity(features: Tensor, wanted: Tensor, real_features: Tensor, rea
         if generated is not None and real:
             ratios.append(generated / real)
     return {"class_diversity": mean(ratios)} if ratios else {}
+
+
+def missing_classes(generated: Tensor, real: Tensor) -> list[int]:
+    """Return the classes that samples show less than a tenth as often as real items do.
+
+    Both arguments are the classes that one classifier assigns, so that its mistakes are in both. Rare classes, of which
+    fewer than five samples are expected, are left out: they can be absent by chance.
+    """
+    count = 1 + int(max(values.max() for values in (generated, real) if len(values)))
+    found, there = (values.bincount(minlength=count).double() for values in (generated, real))
+    expected = there * (len(generated) / max(1, len(real)))
+    missing: list[int] = ((expected >= _JUDGED) & (found < _RARE * expected)).nonzero().flatten().tolist()
+    return missing
 
 
 def _mean_distance(features: Tensor) -> float | None:

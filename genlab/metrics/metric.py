@@ -12,8 +12,8 @@ Better = Literal["lower", "higher"]
 BETTER: dict[str, Better] = {
     **dict.fromkeys(("squared_error", "absolute_error", "distance"), "lower"),
     **dict.fromkeys(("negative_elbo", "negative_bound", "reconstruction", "bits_per_dimension"), "lower"),
-    **dict.fromkeys(("FD", "KID", "copies"), "lower"),
-    **dict.fromkeys(("PSNR", "SSIM", "MS-SSIM"), "higher"),
+    **dict.fromkeys(("FD", "KID", "copies", "classes_missing", "error_inside"), "lower"),
+    **dict.fromkeys(("PSNR", "SSIM", "MS-SSIM", "changed"), "higher"),
     **dict.fromkeys(("precision", "recall", "density", "coverage", "class_accuracy", "accuracy"), "higher"),
     **dict.fromkeys(("probe_accuracy", "trustworthiness", "MIG", "SAP", "DCI"), "higher"),
 }

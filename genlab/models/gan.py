@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from genlab import randomness
 from genlab.contract import Batch, Model, Player, Result, Turn, home
@@ -10,7 +11,7 @@ from genlab.models.differentiable_augmentation import Change, changed
 from genlab.models.losses.adversarial import LOSSES, LossName
 from genlab.models.losses.gradient_penalty import gradient_penalty, squared_gradient
 from genlab.networks import Network
-from genlab.networks.condition import drawn, told, with_class
+from genlab.networks.condition import decoder_with_class, drawn, told, with_class
 from genlab.networks.discriminator import Condition, Discriminator, DiscriminatorNormalization
 from genlab.networks.network import at_least
 from genlab.registry import ConfigError
@@ -19,8 +20,9 @@ from genlab.registry import ConfigError
 class GAN(Model):
     """Generative adversarial network (Goodfellow et al. 2014).
 
-    Its recipes: dcgan (Radford et al. 2016), wgan (Arjovsky et al. 2017), wgan-gp (Gulrajani et al. 2017) and cgan
-    (Mirza and Osindero 2014).
+    Its recipes: dcgan (Radford et al. 2016), wgan (Arjovsky et al. 2017), wgan-gp (Gulrajani et al. 2017), lsgan (Mao
+    et al. 2017), sngan (Miyato et al. 2018), cgan (Mirza and Osindero 2014), acgan (Odena et al. 2017) and sagan (Zhang
+    et al. 2019).
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class GAN(Model):
         latent_dim: int,
         loss: LossName = "non-saturating",
         condition: Condition = "none",
+        class_weight: float = 1.0,
         discriminator_turns: int = 1,
         discriminator_normalization: DiscriminatorNormalization = "batch",
         spectral_norm: bool = False,
@@ -45,7 +48,14 @@ class GAN(Model):
     ) -> None:
         super().__init__()
         at_least(1, latent_dim=latent_dim, discriminator_turns=discriminator_turns, r1_every=r1_every)
-        at_least(0, penalty=penalty, r1=r1, label_smoothing=label_smoothing, instance_noise=instance_noise)
+        at_least(
+            0,
+            class_weight=class_weight,
+            penalty=penalty,
+            r1=r1,
+            label_smoothing=label_smoothing,
+            instance_noise=instance_noise,
+        )
         _check_clip(clip, spectral_norm)
         _check_smoothing(label_smoothing, loss)
         if augment and not isinstance(x, Image):
@@ -56,10 +66,11 @@ class GAN(Model):
         self.bounded = isinstance(x, Image)
         self.latent_dim = latent_dim
         self.adversarial, self.label_smoothing = LOSSES[loss], label_smoothing
+        self.class_weight = class_weight
         self.discriminator_turns, self.clip, self.penalty = discriminator_turns, clip, penalty
         self.r1, self.r1_every = r1, r1_every
         self.instance_noise, self.augment = instance_noise, augment
-        self.generator = network.decoder(latent_dim + self.classes, x)
+        self.generator = decoder_with_class(network, latent_dim, x, self.classes)
         self.discriminator = Discriminator(
             network, x, self.classes, condition, discriminator_normalization, spectral_norm
         )
@@ -91,15 +102,22 @@ class GAN(Model):
         return [generator, discriminator] if self.discriminator_turns == 1 else [discriminator, generator]
 
     def generator_loss(self, batch: Batch) -> Result:
-        """Return a loss that is low if the discriminator scores generated items high."""
+        """Return a loss that is low if the discriminator scores generated items high.
+
+        With an auxiliary classifier the loss is also low if that recognises the class of each item.
+        """
         label = self._label(batch)
         generated = self._generate(self._noise(batch), label)
-        loss = self.adversarial.generator(self._scores(generated, label))
+        scores, logits = self._judged(generated, label)
+        result = self._with_classes(Result(self.adversarial.generator(scores)), label, logits)
         # Detached here, too: a compiled loss then has no gradient to compute for it.
-        return Result(loss, handed_on={"generated": generated.detach()})
+        return Result(result.loss, result.shown, handed_on={"generated": generated.detach()})
 
     def discriminator_loss(self, batch: Batch) -> Result:
-        """Return a loss that is low if real items score high and generated ones low."""
+        """Return a loss that is low if real items score high and generated ones low.
+
+        An auxiliary classifier learns the classes of both.
+        """
         return self._discriminator_result(batch, smooth=False)
 
     def smooth_discriminator_loss(self, batch: Batch) -> Result:
@@ -115,14 +133,18 @@ class GAN(Model):
     def validate(self, batch: Batch) -> Result:
         """Return the loss of the discriminator on held-out items, without penalties, and the diversity of samples.
 
-        A discriminator with batch normalisation uses its running statistics here, and is less sure than in training.
+        Also return the accuracy of an auxiliary classifier on held-out items and on generated ones. A discriminator
+        with batch normalisation uses its running statistics here, and is less sure than in training.
         """
         real, label = self._inside(batch["x"]), self._label(batch)
         generated = self._generate(self._noise(batch), label)
-        result = self._compare(self._scores(real, label), self._scores(generated, label))
+        real_scores, real_logits = self._judged(real, label)
+        scores, logits = self._judged(generated, label)
+        result = self._with_classes(self._compare(real_scores, scores), label, real_logits, logits)
+        accuracies = _class_accuracies(label, real_logits, logits)
         # The diversity of a single item is not defined.
         shown = {"diversity": diversity(generated, real, label)} if len(real) > 1 else {}
-        return Result(result.loss, {**result.shown, **shown})
+        return Result(result.loss, {**result.shown, **accuracies, **shown})
 
     def draw(
         self, count: int, condition: Batch | None = None, generator: torch.Generator | None = None
@@ -145,9 +167,11 @@ class GAN(Model):
         gradients = None
         if smooth:
             gradients, real_scores = squared_gradient(lambda items: self._scores(items, label), real)
+            real_logits = self._judged(real, label)[1] if self.discriminator.classifier is not None else None
         else:
-            real_scores = self._scores(real, label)
-        result = self._compare(real_scores, self._scores(generated, label))
+            real_scores, real_logits = self._judged(real, label)
+        scores, logits = self._judged(generated, label)
+        result = self._with_classes(self._compare(real_scores, scores), label, real_logits, logits)
         loss, shown = result.loss, dict(result.shown)
         if self.penalty:
             shown["penalty"] = gradient_penalty(lambda items: self._scores(items, label), real, generated)
@@ -162,14 +186,24 @@ class GAN(Model):
         loss = self.adversarial.real(real, self.label_smoothing) + self.adversarial.generated(generated)
         return Result(loss, self.adversarial.shown(real, generated))
 
+    def _with_classes(self, result: Result, label: Tensor | None, *logits: Tensor | None) -> Result:
+        """Add the error of an auxiliary classifier, if there is one, summed over the sets of items."""
+        errors = [functional.cross_entropy(given, label) for given in logits if given is not None and label is not None]
+        if not errors:
+            return result
+        shown = {**result.shown, "adversarial": result.loss, "classification": torch.stack(errors).sum()}
+        return Result(result.loss + self.class_weight * shown["classification"], shown)
+
     def _scores(self, items: Tensor, label: Tensor | None) -> Tensor:
-        """Return the scores of the discriminator; in training, of augmented items with instance noise."""
+        return self._judged(items, label)[0]
+
+    def _judged(self, items: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return what the discriminator finds; in training, of augmented items with instance noise."""
         if self.training:
             items = changed(items, self.augment)
             if self.instance_noise:
                 items = items + self.instance_noise * randomness.normal(*items.shape, device=items.device)
-        scores: Tensor = self.discriminator(items, label)
-        return scores
+        return self.discriminator.judge(items, label)
 
     def _generate(self, noise: Tensor, label: Tensor | None) -> Tensor:
         """Return items in the range that the discriminator sees."""
@@ -189,6 +223,16 @@ class GAN(Model):
 
     def _outside(self, items: Tensor) -> Tensor:
         return (items + 1) / 2 if self.bounded else items
+
+
+def _class_accuracies(label: Tensor | None, real: Tensor | None, generated: Tensor | None) -> dict[str, Tensor]:
+    """Return how often an auxiliary classifier recognises the class; nothing if there is none."""
+    found = {"real_class_accuracy": real, "generated_class_accuracy": generated}
+    return {
+        name: (logits.argmax(1) == label).float().mean()
+        for name, logits in found.items()
+        if logits is not None and label is not None
+    }
 
 
 def diversity(samples: Tensor, real: Tensor, label: Tensor | None = None) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from genlab import randomness
 from genlab.contract import Batch
 from genlab.kinds import Classes, Image, MissingColumnError, Points
+from genlab.networks.network import Network, TakesClasses
 from genlab.registry import ConfigError
 
 
@@ -29,6 +30,40 @@ class Plane(nn.Embedding):
     def beside(self, items: Tensor, label: Tensor) -> Tensor:
         """Return the items, each with what its class adds."""
         return torch.cat([items, self(label).view(-1, *self.shape)], dim=1)
+
+
+class ClassNorm(nn.Module):
+    """Batch normalisation with a scale and a shift for each class, or one for all items without classes.
+
+    It is the conditional batch normalisation of Dumoulin et al. (2017) and de Vries et al. (2017).
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=not classes)
+        if classes:
+            self.scale, self.shift = nn.Embedding(classes, channels), nn.Embedding(classes, channels)
+            # Classes that begin a little apart learn apart sooner.
+            nn.init.normal_(self.scale.weight, 1.0, 0.02)
+            nn.init.normal_(self.shift.weight, 0.0, 0.02)
+
+    def forward(self, images: Tensor, told: Tensor) -> Tensor:
+        """Normalise; `told` has the class of each item as 0s and a 1, N x classes."""
+        normalised: Tensor = self.norm(images)
+        if not told.shape[1]:
+            return normalised
+        scale, shift = told @ self.scale.weight, told @ self.shift.weight
+        return normalised * scale[:, :, None, None] + shift[:, :, None, None]
+
+
+def decoder_with_class(network: Network, features: int, kind: Image | Points, classes: int) -> nn.Module:
+    """Build a decoder from the results of `with_class`.
+
+    A network that can tell its layers the class does so. For any other network the class is further features.
+    """
+    if classes and isinstance(network, TakesClasses):
+        return network.class_decoder(features, kind, classes)
+    return network.decoder(features + classes, kind)
 
 
 def told(condition: str, label: Classes | None) -> dict[str, Classes]:

@@ -14,7 +14,7 @@ from genlab.networks.condition import Plane
 from genlab.networks.network import Network
 from genlab.registry import ConfigError
 
-Condition = Literal["none", "concatenate", "projection"]
+Condition = Literal["none", "concatenate", "projection", "auxiliary"]
 DiscriminatorNormalization = Literal["batch", "layer", "none"]
 
 _PROJECTED = 128
@@ -39,6 +39,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.condition = condition
         features = 1
+        self.classifier: nn.Linear | None = None
         if condition == "concatenate":
             self.plane = Plane(classes, kind)
             kind = self.plane.kind
@@ -46,6 +47,10 @@ class Discriminator(nn.Module):
             # The inner product of the features with a vector of the class (Miyato and Koyama 2018).
             features = _PROJECTED
             self.direction, self.score = nn.Embedding(classes, features), nn.Linear(features, 1)
+        elif condition == "auxiliary":
+            # It is not told the class but names it, beside the score (Odena et al. 2017).
+            features = _PROJECTED
+            self.classifier, self.score = nn.Linear(features, classes), nn.Linear(features, 1)
         self.encoder = network.encoder(kind, features)
         if normalization in _REPLACEMENTS:
             _replace_batch_norm(self, _REPLACEMENTS[normalization])
@@ -56,15 +61,23 @@ class Discriminator(nn.Module):
 
     def forward(self, items: Tensor, labels: Tensor | None) -> Tensor:
         """Return one score for each item."""
+        return self.judge(items, labels)[0]
+
+    def judge(self, items: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return one score for each item and, with an auxiliary classifier, its logits, N x classes."""
         if self.condition == "concatenate":
             assert labels is not None
             items = self.plane.beside(items, labels)
         features = self.encoder(items)
+        if self.condition in ("none", "concatenate"):
+            return features.squeeze(1).float(), None
+        features = functional.leaky_relu(features, 0.2)
+        scores, logits = self.score(features), None
         if self.condition == "projection":
-            features = functional.leaky_relu(features, 0.2)
-            features = self.score(features) + (features * self.direction(labels)).sum(1, keepdim=True)
-        scores: Tensor = features.squeeze(1).float()
-        return scores
+            scores = scores + (features * self.direction(labels)).sum(1, keepdim=True)
+        if self.classifier is not None:
+            logits = self.classifier(features).float()
+        return scores.squeeze(1).float(), logits
 
     def features(self, items: Tensor) -> Tensor:
         """Return the features in the layer before the score, N x F."""

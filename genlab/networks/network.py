@@ -1,6 +1,6 @@
 """The interface of networks: each builds an encoder and a decoder for a kind of data."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -28,4 +28,13 @@ class Network(Protocol):
 
     def decoder(self, features: int, kind: Any) -> nn.Module:
         """Build a module from N x features to a batch of items; its output is not bounded."""
+        ...
+
+
+@runtime_checkable
+class TakesClasses(Network, Protocol):
+    """A network that can also build a decoder whose layers are told a class, as by conditional normalisation."""
+
+    def class_decoder(self, features: int, kind: Any, classes: int) -> nn.Module:
+        """Build a module from N x (features + classes), the class of each item as 0s and a 1 at the end, to items."""
         ...

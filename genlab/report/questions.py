@@ -22,6 +22,7 @@ QUESTIONS = {
     "code": "What is in its codes?",
     "factors": "Do its codes separate the factors of the data?",
     "upscale": "How well does it upscale?",
+    "translate": "How well does it translate?",
 }
 """The question that each part of an evaluation answers."""
 MEANINGS = {
@@ -47,6 +48,7 @@ MEANINGS = {
     "copies": "share of samples that are nearly a training item",
     "class_accuracy": "share of samples that a classifier assigns to the class that was asked for",
     "class_diversity": "spread of the samples within a class, relative to that of real items",
+    "classes_missing": "classes that samples show less than a tenth as often as real items",
     "active_units": "units of the code that vary from item to item",
     "trustworthiness": "share of neighbours that are neighbours in the code and in the data, too; 1 is best",
     "probe_accuracy": "accuracy of a linear classifier that reads the codes",
@@ -54,6 +56,8 @@ MEANINGS = {
     "SAP": "separation of the two units that predict a factor best",
     "DCI": "disentanglement, completeness and informativeness of the codes",
     "distance": "perceptual distance between an item and the result; 0 is equal",
+    "changed": "share of translated images that a classifier sees in the class that was asked for, in %",
+    "error_inside": "squared error of translations in the pixels that truly change",
     "accuracy": "share of items whose class the model infers",
     "loss": "the loss that the training lowers",
 }

@@ -29,10 +29,11 @@ from genlab.runs.warm_start import begin_with
 from genlab.training import checkpoint
 from genlab.training.console import Console
 from genlab.training.engine import choose_device
+from genlab.training.tally import NotFiniteError
 from genlab.training.trainer import Outcome, Trainer, check_alike
 
 BAD_FILES = "bad_files.txt"
-_LATER = {"trainer.cuda_graphs": "auto", "trainer.deterministic": "auto"}
+_LATER = {"trainer.cuda_graphs": "auto", "trainer.deterministic": "auto", "trainer.rollback": False}
 """Settings that runs of earlier versions lack, with their defaults: the same command still repeats such a run."""
 _TRAININGS = count(1)
 """Numbers of the trainings in this process."""
@@ -313,6 +314,7 @@ def _fit(run: Run, config: Config, trainer: Trainer, console: Console, trust: Tr
         outcome = trainer.fit(run.path, console, texts, hyperparameters(config), saved=keep_totals)
     except RunError as error:
         run.record(state="failed", reason=str(error))
+        _say_way_on(run, error, console)
         raise
     except OSError as error:
         reason = f"{run.path} cannot be written ({error.strerror})"
@@ -338,6 +340,15 @@ def _fit(run: Run, config: Config, trainer: Trainer, console: Console, trust: Tr
     return outcome
 
 
+def _say_way_on(run: Run, error: RunError, console: Console) -> None:
+    """Name the command that returns to a good checkpoint, if a loss was not finite."""
+    if isinstance(error, NotFiniteError):
+        console.say(
+            "To go on from a good checkpoint with half the learning rate: "
+            f"genlab resume {shlex.quote(str(run.path))} trainer.rollback=true"
+        )
+
+
 def _totals(run: Run, config: Config, trainer: Trainer) -> Callable[[], None]:
     """Return a function that records time, items and items per second over all calls that have trained this run.
 
@@ -350,6 +361,8 @@ def _totals(run: Run, config: Config, trainer: Trainer) -> Callable[[], None]:
         seconds = before + time.perf_counter() - began
         items = trainer.position.batches * config.trainer.batch_size
         run.record(seconds=round(seconds, 3), items=items, items_per_second=round(items / seconds))
+        if returns := trainer.position.returns:
+            run.record(returns=returns)
 
     return record
 

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,12 +157,44 @@ def at(folder: Path, step: int) -> Checkpoint | None:
         raise ConfigError(str(error)) from None
 
 
-def prune(folder: Path, keep: int, also: int | None) -> None:
-    """Delete all but the newest `keep` and the one of step `also`."""
+def prune(folder: Path, keep: int, also: Container[int | None]) -> None:
+    """Delete all but the newest `keep` and those of the steps in `also`."""
     files = steps(folder)
     for step in sorted(files)[:-keep]:
-        if step != also:
+        if step not in also:
             files[step].unlink()
+
+
+def bests(folder: Path, keep: int) -> set[int]:
+    """Return the step of the best checkpoint that each of the newest `keep` names."""
+    positions = [_position_in(path) for path in list(steps(folder).values())[-keep:]]
+    return {position["best"]["step"] for position in positions if position.get("best")}
+
+
+def _position_in(path: Path) -> dict[str, Any]:
+    """Return the position in a checkpoint of this run, without reading its tensors; empty if it is damaged."""
+    try:
+        with open(path, "rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        position: dict[str, Any] = json.loads(header["__metadata__"]["genlab"])["position"]
+    except (KeyError, ValueError, OverflowError):
+        return {}
+    return position
+
+
+def delete_beside(kept: Path) -> None:
+    """Delete all checkpoints of the step of this one and of later steps, except this one.
+
+    The newest goes last: if the process is killed before, the resumed run starts there and comes back to this point.
+    """
+    files = [path for path in sorted(kept.parent.glob("step-*.safetensors")) if _NAME.fullmatch(path.name)]
+    for path in files:
+        if path != kept and _step_of(path) >= _step_of(kept):
+            path.unlink()
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.split("-")[1])
 
 
 def fitted(checkpoint: Checkpoint, part: str, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

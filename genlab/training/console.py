@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,10 @@ class Console:
         width = len(str(self.plan.steps))
         head = f"step {step:>{width}}/{self.plan.steps}  epoch {epoch:.1f}"
         self._plain(f"{head}  {listed(metrics)}  {clock(seconds_left)} left")
+
+    def restarted(self, step: int) -> None:
+        """Estimate the time that is left from this step on, because the training has returned to it."""
+        self.plan, self._began = replace(self.plan, start=step), time.perf_counter()
 
     def validated(self, step: int, metrics: Metrics, best: bool) -> None:
         """Show the metrics of a validation."""

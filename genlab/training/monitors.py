@@ -14,6 +14,12 @@ COLLAPSED = (
     "try model.r1=1 or model.penalty=10, both with model.discriminator_normalization=layer, "
     "or another model.optimizers.generator.lr."
 )
+MODES_DROPPED = (
+    "Mode dropping: for long, samples have shown some classes less than a tenth as often as the data does "
+    "(classes_missing is their number, and `genlab evaluate` names them); try a larger trainer.batch_size, model.r1=1 "
+    "or model.penalty=10, both with model.discriminator_normalization=layer, if the model has these settings, or a "
+    "model that is told the class, such as cgan."
+)
 DISCRIMINATOR_WON = (
     "The discriminator has won: it recognises more than 99% of the real and of the generated items, so the generator "
     "learns little; try a lower model.optimizers.discriminator.lr, or model.instance_noise=0.1 or "
@@ -41,6 +47,16 @@ def collapsed(lines: Sequence[Line]) -> bool:
     return bool(found) and found[-1] <= 1.05 * found[0]
 
 
+def modes_dropped(lines: Sequence[Line]) -> bool:
+    """Return True if samples have long lacked classes, and the newest ones do not lack fewer; at first they lack many.
+
+    Only validations that have measured it count.
+    """
+    measured = [line for line in lines if "classes_missing" in line]
+    found = [line["classes_missing"] for line in _lasting(measured, "validation", _classes_are_missing)]
+    return bool(found) and found[-1] >= found[-_LINES]
+
+
 def discriminator_won(lines: Sequence[Line]) -> bool:
     """Return True if the discriminator has been right about nearly all items for long.
 
@@ -62,6 +78,7 @@ def codes_unused(lines: Sequence[Line]) -> bool:
 
 _RULES: dict[str, Callable[[Sequence[Line]], bool]] = {
     COLLAPSED: collapsed,
+    MODES_DROPPED: modes_dropped,
     DISCRIMINATOR_WON: discriminator_won,
     POSTERIOR_COLLAPSED: posterior_collapsed,
     CODES_UNUSED: codes_unused,
@@ -71,6 +88,10 @@ _RULES: dict[str, Callable[[Sequence[Line]], bool]] = {
 
 def _samples_are_alike(line: Line) -> bool:
     return _value(line, "diversity", otherwise=1.0) < _ALIKE
+
+
+def _classes_are_missing(line: Line) -> bool:
+    return _value(line, "classes_missing", otherwise=0.0) > 0
 
 
 def _discriminator_is_certain(line: Line) -> bool:

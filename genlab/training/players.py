@@ -63,6 +63,8 @@ class Player:
         """The step of the first move, from which the learning-rate schedule counts."""
         self.rate: Tensor | None = None
         """The learning rate, if it lies on the device."""
+        self.rate_factor = 1.0
+        """The factor of the learning rate, below 1 after a return to an earlier checkpoint."""
         self.optimizer = OPTIMIZERS[settings.optimizer](list(weights.values()), settings)
         self.fused = bool(self.optimizer.defaults.get("fused"))
         self.on_cpu = all(weight.device.type == "cpu" for weight in weights.values())
@@ -92,7 +94,7 @@ class Player:
     def set_rate(self, step: int) -> None:
         """Set the learning rate of a step."""
         self.began = step if self.began is None else self.began
-        rate = lr_at(self.settings, step - self.began, self.total - self.began)
+        rate = self.rate_factor * lr_at(self.settings, step - self.began, self.total - self.began)
         if self.rate is not None:
             self.rate.fill_(rate)
             return
@@ -230,6 +232,11 @@ class Players:
             _require_grad(self.players[name], True)
             self._floor = name
         return self.players[name]
+
+    def set_rate_factor(self, factor: float) -> None:
+        """Multiply the learning rates of all players by this factor from now on."""
+        for player in self.players.values():
+            player.rate_factor = factor
 
 
 def _require_grad(player: Player, required: bool) -> None:

@@ -21,6 +21,8 @@ class Position:
     validation: dict[str, float] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
     """The step of each warning."""
+    returns: list[dict[str, Any]] = field(default_factory=list)
+    """The returns to earlier checkpoints: `from` which step, `to` which step, and the `reason`."""
 
 
 def position_of(found: Checkpoint) -> Position:
@@ -36,6 +38,8 @@ def position_of(found: Checkpoint) -> Position:
     if not isinstance(facts, dict) or not set(facts) <= set(Position.__dataclass_fields__):
         raise misfit(found, "its position is not in genlab's format")
     position = Position(**facts)
+    if not isinstance(position.returns, list) or not all(map(_is_return, position.returns)):
+        raise misfit(found, "its returns to earlier checkpoints are not in genlab's format")
     counts = (position.step, position.batches, position.stale, *_values(position.warnings))
     if not all(map(_is_count, counts)) or position.step != found.step:
         raise misfit(found, "its position holds impossible counts")
@@ -70,6 +74,12 @@ def _is_first_step(value: Any, step: int) -> bool:
         return False
     began = value["began"]
     return began is None or (_is_count(began) and began < step)
+
+
+def _is_return(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) != {"from", "to", "reason"}:
+        return False
+    return _is_count(value["from"]) and _is_count(value["to"]) and isinstance(value["reason"], str)
 
 
 def _is_best(best: dict[str, Any]) -> bool:

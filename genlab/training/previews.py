@@ -12,6 +12,7 @@ from genlab.contract import (
     Reconstructs,
     Restores,
     Samples,
+    Translates,
     Upscales,
     conditions,
     home,
@@ -64,6 +65,8 @@ def _items(model: Model, batch: Batch, names: Sequence[str], seed: int) -> dict[
         rows["interpolations"] = _interpolations(model, batch, names)
     if isinstance(model, Upscales) and isinstance(model, Restores):
         rows["enlargements"] = _enlargements(model, batch, seed)
+    if isinstance(model, Translates):
+        rows["translations"] = _translations(model, batch, seed)
     return rows
 
 
@@ -116,6 +119,19 @@ def _enlargements(model: Model, batch: Batch, seed: int) -> list[Row]:
     small, original = model.damage(batch)
     bicubic = Row("bicubic", enlarged(small, model.scale))
     return [bicubic, Row("upscaled", model.upscale(small)), Row("original", original)]
+
+
+def _translations(model: Model, batch: Batch, seed: int) -> list[Row]:
+    """Return inputs above their translations; below, the targets, or the images that are translated back."""
+    assert isinstance(model, Translates)
+    if isinstance(model, Restores):
+        _reseed(model, seed)
+        source, target = model.damage(batch)
+        return [Row("input", source), Row("translation", model.translate(source)), Row("target", target)]
+    first, second = model.domains
+    images, label = batch["x"], batch["label"]
+    there = model.translate(images, torch.where(label == second, first, second))
+    return [Row("input", images), Row("translation", there), Row("and back", model.translate(there, label))]
 
 
 def _reseed(model: Model, seed: int) -> None:

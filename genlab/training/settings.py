@@ -34,6 +34,8 @@ class TrainerSettings:
     evaluate: Literal["quick", "always"] | None = None
     patience: int | None = None
     """Number of validations in a row without a better model after which the training ends; None always goes on."""
+    rollback: bool | int = False
+    """Number of returns to an earlier checkpoint that losses which are not finite may cause; True allows three."""
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
@@ -43,6 +45,12 @@ class TrainerSettings:
         _at_least(1, validate_every=self.validate_every, checkpoint_every=self.checkpoint_every)
         _at_least(2, keep=self.keep)
         _at_least(1, patience=self.patience)
+        _at_least(0, rollback=self.rollback)
+
+    @property
+    def returns(self) -> int:
+        """Number of times that the training may return to an earlier checkpoint."""
+        return 3 if self.rollback is True else int(self.rollback)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,13 @@ from genlab.registry import RunError
 from genlab.training.checkpoint import Checkpoint, misfit
 
 
+class NotFiniteError(RunError):
+    """A loss or a gradient that was not finite."""
+
+    step = 0
+    """The number of the step, counted from 1."""
+
+
 class _Sum:
     """Sums of one player's terms, the number of moves, and the first step that was not finite (-1 if none)."""
 
@@ -41,11 +48,13 @@ class Tally:
         entry.bad_step = torch.where(first, step, entry.bad_step)
 
     def check(self) -> None:
-        """Raise a RunError with player, term and step if any move since the last line was not finite."""
-        for entry in self.sums.values():
-            step = int(entry.bad_step)
-            if step >= 0:
-                raise RunError(f"{entry.player}: {_culprit(entry)} was not finite at step {step}.")
+        """Raise a NotFiniteError with player, term and step if any move since the last line was not finite."""
+        bad = [(int(entry.bad_step), entry) for entry in self.sums.values()]
+        step, entry = min((pair for pair in bad if pair[0] >= 0), key=lambda pair: pair[0], default=(-1, None))
+        if entry is not None:
+            error = NotFiniteError(f"{entry.player}: {_culprit(entry)} was not finite at step {step}.")
+            error.step = step
+            raise error
 
     def read(self) -> dict[str, float | None]:
         """Return the mean of each `<player>/<term>` since the last reading, and start again."""
@@ -75,6 +84,7 @@ class Tally:
 
     def restore(self, tensors: dict[str, Tensor], facts: list[Any], device: torch.device) -> None:
         """Restore the result of `state`."""
+        self.sums.clear()
         for index, (player, names, count) in enumerate(facts):
             total = tensors[str(index)].to(device, copy=True)
             self.sums[(player, *names)] = _Sum(player, names, total, count)

@@ -3,7 +3,7 @@
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from genlab.kinds import Augmentation
 from genlab.networks.extractor import Extractor
 from genlab.randomness import reseed
 from genlab.registry import ConfigError
-from genlab.training import checkpoint
+from genlab.training import checkpoint, rollback
 from genlab.training.average import Averages
 from genlab.training.console import Console, Plan
 from genlab.training.engine import Engine
@@ -31,7 +31,7 @@ from genlab.training.players import Player, Players
 from genlab.training.position import Position, engine_facts_of, position_of
 from genlab.training.settings import LoadingSettings, PlayerSettings, TrainerSettings
 from genlab.training.shared_norm import share_norms
-from genlab.training.tally import Tally
+from genlab.training.tally import NotFiniteError, Tally
 from genlab.training.validation import Metrics, Quick, Validation
 
 _COUNTED = 100_000
@@ -54,9 +54,11 @@ class Outcome:
     best: dict[str, Any] | None
     """`step`, `metric` and `value` of the best checkpoint."""
     warnings: dict[str, int]
-    """The step of each warning of the monitors."""
+    """The step of each warning of the monitors, and of each return to an earlier checkpoint."""
     signal: int | None
     """The signal that stopped the run."""
+    returns: list[dict[str, Any]] = field(default_factory=list)
+    """The returns to earlier checkpoints: `from` which step, `to` which step, and the `reason`."""
 
 
 @dataclass
@@ -65,7 +67,11 @@ class Session:
 
     folder: Path
     console: Console
+    open_journal: Callable[[int], Journal]
+    """Opens the journal, cut back to a step."""
     journal: Journal
+    first: int
+    """The number of batches that were dealt before this call; fewer if batches are dealt again after a return."""
     saved: int
     """The step of the newest checkpoint; -1 if there is none."""
     clock: tuple[float, int]
@@ -101,7 +107,8 @@ class Trainer:
         self.model, self.settings, self.seed, self.best = model, settings, seed, best
         self.engine = Engine(device or torch.device("cpu"), settings, model)
         self.extractors = _digests(model)
-        self.data = _training_data(dataset, settings.batch_size, seed, self.engine.device, loading or LoadingSettings())
+        dataset, loading = _dealt(model, dataset, loading or LoadingSettings())
+        self.data = _training_data(dataset, settings.batch_size, seed, self.engine.device, loading)
         self.total = model.total = settings.steps or self._steps_in(settings.epochs or 0)
         self.engine.expect(self.total)
         self.players = Players(model, players, self.total)
@@ -166,29 +173,37 @@ class Trainer:
         if self.folder != folder:
             self.take_up(folder)
         self._share()
-        position, test = self.position, Metrics()
-        first = position.batches
-        journal = (Journal if distributed.first() else Silent)(folder, position.step, texts or {}, settings or {})
-        newest = max(checkpoint.steps(folder / "checkpoints"), default=-1)
-        session = Session(folder, console or Console(), journal, newest, (began, first), saved or (lambda: None))
+        test, first = Metrics(), self.position.batches
+        kind = Journal if distributed.first() else Silent
+        session = Session(
+            folder=folder,
+            console=console or Console(),
+            open_journal=lambda step: kind(folder, step, texts or {}, settings or {}),
+            journal=kind(folder, self.position.step, texts or {}, settings or {}),
+            first=first,
+            saved=max(checkpoint.steps(folder / "checkpoints"), default=-1),
+            clock=(began, first),
+            after_saving=saved or (lambda: None),
+        )
         try:
             with Interruption().listening() as interruption, session.console.watching(self._plan()):
                 self._run(session, interruption)
                 if self._ended():
                     test = self._measure(session, "test")
-            journal.animate()
+            session.journal.animate()
         finally:
-            journal.close()
-        seconds = time.perf_counter() - began
+            session.journal.close()
+        seconds, position = time.perf_counter() - began, self.position
         return Outcome(
             state="finished" if self._ended() else "stopped",
             step=position.step,
             seconds=seconds,
-            items_per_second=(position.batches - first) * self.settings.batch_size / seconds,
+            items_per_second=(position.batches - session.first) * self.settings.batch_size / seconds,
             validation=position.validation,
             test=test,
             best=position.best,
-            warnings=position.warnings,
+            warnings=position.warnings | rollback.warnings(position.returns),
+            returns=position.returns,
             signal=interruption.signal,
         )
 
@@ -230,7 +245,16 @@ class Trainer:
         self._save(session)  # At step 0 this proves that the disk can be written, before hours of work.
         session.restart_clock(self.position.batches)
         signals = distributed.Vote()  # A signal to one process stops all of them after the same step.
-        while not self._ended() and not signals.any_of(bool(interruption)):
+        while True:
+            try:
+                self._train(session, lambda: signals.any_of(bool(interruption)))
+                return
+            except NotFiniteError as error:
+                self._return(session, error)
+
+    def _train(self, session: Session, stopped: Callable[[], bool]) -> None:
+        """Train and save, to the end or until it is stopped; raise a NotFiniteError if a loss is not finite."""
+        while not self._ended() and not stopped():
             with distributed.sharing():
                 self._take_step()
             if self._due(self.settings.log_every):
@@ -241,6 +265,36 @@ class Trainer:
         if self._gave_up():
             session.console.say(self._about_end())
         self._save(session)
+
+    def _return(self, session: Session, error: NotFiniteError) -> None:
+        """Return to the last good checkpoint with lower learning rates; raise an error if that is not allowed.
+
+        The checkpoint is written again with the number of returns, in place of itself and of all later ones. So a run
+        that is killed before or after that ends in the same way.
+        """
+        before, folder = self.position, session.folder / "checkpoints"
+        rollback.check_allowed(error, before, self.settings.returns)
+        with distributed.in_turn():
+            found = rollback.good(folder, error, before, calm=self.settings.log_every)
+        self._restore(found)
+        self.position.returns = [*before.returns, {"from": error.step, "to": found.step, "reason": str(error)}]
+        self.players.set_rate_factor(rollback.rate_factor(self.position.returns))
+        best = self.position.best
+        if best and best["step"] not in checkpoint.steps(folder):
+            self.position.best, self.position.stale = None, 0
+        # Recorded moves hold the addresses of optimizer states that exist no more.
+        self.graphs = Graphs(self.engine.device) if self.graphs else None
+        if distributed.first():
+            checkpoint.delete_beside(checkpoint.save(folder, found.step, *self._state()))
+        # Opened first: if it cannot be opened, the old one is closed once, at the end.
+        old, session.journal = session.journal, session.open_journal(found.step)
+        old.close()
+        session.first -= before.batches - self.position.batches
+        session.saved = found.step
+        session.console.say(f"step {error.step:,}: {rollback.sentence(self.position.returns)}")
+        session.console.restarted(found.step)
+        session.after_saving()
+        session.restart_clock(self.position.batches)
 
     def _ended(self) -> bool:
         return self.position.step == self.total or self._gave_up()
@@ -342,6 +396,8 @@ class Trainer:
         metrics = self.tally.read()
         speed = session.batches_per_second(self.position.batches) * self.settings.batch_size
         metrics["items_per_second"] = round(speed, 1)
+        if self.position.returns:
+            metrics["rate_factor"] = rollback.rate_factor(self.position.returns)
         self._write(session, "train", metrics)
         session.console.progress(self.position.step, self._epoch(), metrics)
         session.restart_clock(self.position.batches)
@@ -393,11 +449,16 @@ class Trainer:
         if distributed.first():
             tensors, facts = self._state()
             checkpoint.save(session.folder / "checkpoints", position.step, tensors, facts)
-            best = position.best["step"] if position.best else None
-            checkpoint.prune(session.folder / "checkpoints", self.settings.keep, best)
+            self._prune(session.folder / "checkpoints")
         session.saved = position.step
         session.after_saving()
         session.restart_clock(self.position.batches)
+
+    def _prune(self, folder: Path) -> None:
+        """Delete older checkpoints but the best one, and those that were best when a return could lead there."""
+        keep, best = self.settings.keep, self.position.best
+        also = {best["step"]} if best else set()
+        checkpoint.prune(folder, keep, also | checkpoint.bests(folder, keep) if self.settings.returns else also)
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         sums, tally = self.tally.state()
@@ -434,6 +495,7 @@ class Trainer:
         self.tally.restore(parts["tally"], found.facts["tally"], self.engine.device)
         self.engine.take_over(facts)
         self.position = position
+        self.players.set_rate_factor(rollback.rate_factor(position.returns))
 
     def _epoch(self) -> float:
         return round(self.position.batches / self.data.batches_per_epoch, 3)
@@ -456,6 +518,17 @@ class Trainer:
     def _dealt_in(self, step: int) -> int:
         """Return the number of batches that a step deals: one for all first moves, and one for each repeated move."""
         return 1 + sum(turn.repeat - 1 for turn in self.model.turns(step))
+
+
+def _dealt(model: Model, dataset: Dataset, loading: LoadingSettings) -> tuple[Dataset, LoadingSettings]:
+    """Return the items and the order that a model needs which is trained on some classes, in equal parts."""
+    if not model.dealt:
+        return dataset, loading
+    assert dataset.labels is not None
+    for number in model.dealt:
+        if not (dataset.labels[dataset.splits["train"]] == number).any():
+            raise ConfigError(f"The data has no training {dataset.kind.plural} of class {dataset.classes[number]!r}.")
+    return dataset.of_classes(model.dealt), replace(loading, balance=True)
 
 
 def _training_data(

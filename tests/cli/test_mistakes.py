@@ -13,7 +13,7 @@ from tests.fixtures.program import TINY, assert_refused, genlab, genlab_apart
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["model=vaee"], "Unknown model 'vaee'. Did you mean 'vae'? Available: aae, ae, beta-vae, "),
+        (["model=vaee"], "Unknown model 'vaee'. Did you mean 'vae'? Available: aae, acgan, ae, "),
         (["model.latentdim=3"], "Did you mean 'latent_dim'?"),
         (["model.latent_dim=ten"], "model 'vae': latent_dim must be an integer, got 'ten'."),
         (["+trainer.foo=1"], "trainer has no setting 'foo'."),
@@ -56,8 +56,8 @@ def test_only_the_length_of_a_run_and_its_device_can_change(place: Path, key: st
     done = genlab(place, "resume", "latest", f"{key}=3")
     assert_refused(
         done,
-        f"Cannot change {key} when resuming; only trainer.epochs, trainer.steps, trainer.patience, device and devices "
-        "can change.",
+        f"Cannot change {key} when resuming; only trainer.epochs, trainer.steps, trainer.patience, "
+        "trainer.rollback, device and devices can change.",
     )
 
 

@@ -140,7 +140,7 @@ def test_a_resumed_run_can_have_another_budget(override: str, epochs: int | None
     assert (config.trainer.epochs, config.trainer.steps, config.device, config.run) == (epochs, steps, "cuda:1", "here")
 
 
-CAN = "only trainer.epochs, trainer.steps, trainer.patience, device and devices can change."
+CAN = "only trainer.epochs, trainer.steps, trainer.patience, trainer.rollback, device and devices can change."
 
 
 @pytest.mark.parametrize(

@@ -87,11 +87,11 @@ def test_a_name_of_an_earlier_version_is_answered_with_the_present_one(arguments
 @pytest.mark.parametrize(
     ("argument", "start"),
     [
-        ("model=vaee", "Unknown model 'vaee'. Did you mean 'vae'? Available: aae, ae, beta-vae, "),
-        ("model=conv", "Unknown model 'conv'. Did you mean model/network=conv? Available: aae, ae, "),
+        ("model=vaee", "Unknown model 'vaee'. Did you mean 'vae'? Available: aae, acgan, ae, "),
+        ("model=conv", "Unknown model 'conv'. Did you mean model/network=conv? Available: aae, acgan, ae, "),
         ("data=vae", "Unknown data set 'vae'. Did you mean model=vae? Available: "),
-        ("model=null", "Unknown model 'null'. Available: aae, ae, "),
-        ("model=3", "Unknown model '3'. Available: aae, ae, "),
+        ("model=null", "Unknown model 'null'. Available: aae, acgan, ae, "),
+        ("model=3", "Unknown model '3'. Available: aae, acgan, "),
         ("trainer=zebra", "Unknown trainer recipe 'zebra'. Available: default, "),
     ],
 )

@@ -19,6 +19,7 @@ from genlab.contract import (
     Restores,
     Result,
     Samples,
+    Translates,
     Upscales,
     abilities_of,
     conditions,
@@ -28,14 +29,18 @@ from genlab.extractors.pixels import pixels
 from genlab.kinds import Classes, Image, Points
 from genlab.models.aae import AAE
 from genlab.models.autoencoder import Autoencoder
+from genlab.models.cyclegan import CycleGAN
 from genlab.models.gan import GAN
 from genlab.models.losses.adversarial import LOSSES
+from genlab.models.pix2pix import Pix2Pix
 from genlab.models.srgan import SRGAN
 from genlab.models.srresnet import SRResNet
+from genlab.models.stylegan import StyleGAN
 from genlab.models.vae import VAE
 from genlab.models.vaegan import VAEGAN
 from genlab.models.vqvae import VQVAE
 from genlab.models.wae import WAE
+from genlab.networks.attention import Attention
 from tests.fixtures import tiny
 
 ABILITIES_OF = {
@@ -43,6 +48,9 @@ ABILITIES_OF = {
     VAE: {"reconstruct", "encode", "decode", "score", "sample"},
     GAN: {"decode", "sample"},
     SRResNet: {"upscale"},
+    Pix2Pix: {"translate"},
+    CycleGAN: {"translate"},
+    StyleGAN: {"decode", "sample", "mix"},
     SRGAN: {"upscale"},
     VQVAE: {"reconstruct", "encode", "decode", "score", "sample"},
     AAE: {"reconstruct", "encode", "decode", "score", "sample"},
@@ -98,6 +106,12 @@ CASES += [
 ]
 CASES += [Case("vae", "", ("model.likelihood=gaussian",), PLANE), Case("gan", kind=PLANE)]
 
+CASES += [
+    Case("pix2pix", "", ("model.task=colorize", "model.dropout=0.5", "model.patch=16"), COLOUR),
+    Case("pix2pix", "", ("model.task=inpaint", "model.normalization=instance", "model.loss=hinge"), COLOUR),
+    Case("cyclegan", "", ("model.base=none", "model.identity=0", "model.past=0", "model.domains=[2,5]"), COLOUR),
+]
+
 CASES += [Case("wae"), Case("rae", "conv"), Case("sparse-ae")]
 
 CASES += [Case("vq-vae"), Case("vq-vae", "", ("model.condition=label", "model.likelihood=gaussian"), COLOUR)]
@@ -108,6 +122,31 @@ CASES += [Case("vae", "", ("model.capacity=5", "model.capacity_weight=10"))]
 
 CASES += [Case("aae"), Case("aae", "conv", ("model.prior=mixture", "model.condition=label", "model.r1=1"))]
 CASES += [Case("vae-gan", "", ("model.pixel_weight=1",)), Case("vae-gan", "mlp", kind=PLANE)]
+
+CASES += [
+    Case("sngan"),
+    Case("sagan"),
+    Case("acgan"),
+    Case("lsgan"),
+    Case("ae", "resnet-gan"),
+    Case("vae", "resnet-gan"),
+]
+CASES += [Case("ae", "resnet-gan-attention"), Case("vae", "resnet-gan-attention", kind=COLOUR)]
+CASES += [
+    Case("sagan", "", ("model.condition=auxiliary", "model.class_weight=2", "model.r1=1"), COLOUR),
+    Case(
+        "acgan", "", ("model.network.upsampling=nearest", "model.network.encoder_width=8", "model.network.dropout=0.2")
+    ),
+]
+
+CASES += [
+    Case("stylegan", "", ("model.r1_every=1", "model.path_every=1"), COLOUR),
+    Case(
+        "stylegan",
+        "",
+        ("model.outputs=residual", "model.blur=false", "model.noise=false", "model.condition=projection"),
+    ),
+]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 every_recipe = pytest.mark.parametrize("case", DEFAULTS, ids=str)
@@ -174,6 +213,10 @@ def test_the_players_own_every_weight_once_and_each_has_an_optimizer_and_a_turn(
 @every_case
 def test_a_loss_is_a_finite_scalar_whose_gradient_reaches_every_weight_of_its_player(case: Case) -> None:
     model, batch = built(case), batch_for(case)
+    for part in model.modules():
+        if isinstance(part, Attention):
+            # It starts at 0, and then no gradient reaches what it multiplies.
+            torch.nn.init.ones_(part.gamma)
     before = {name: values.clone() for name, values in batch.items()}
     for player, result in results(model, batch):
         for name, value in scalars(result).items():
@@ -241,11 +284,12 @@ def test_every_ability_returns_what_the_contract_promises(case: Case) -> None:
         "sample": ((5,), (5, *shape)),
         "score": ((batch,), (8,)),
         "upscale": ((batch["x"],), large),
+        "translate": ((_sources(model, batch), batch["label"] % 2), (8, *shape)),
     }
     has = set(abilities_of(model))
     assert has == ABILITIES_OF[type(model)] | ({"infer"} if conditions(model) and hasattr(model, "infer") else set())
     with torch.no_grad():
-        for name in has - {"infer"}:
+        for name in has - {"infer", "mix"}:
             arguments, expected = promised[name]
             returned = getattr(model, name)(*arguments)
             assert returned.shape == expected, name
@@ -255,13 +299,21 @@ def test_every_ability_returns_what_the_contract_promises(case: Case) -> None:
             assert unbounded or ((returned >= 0) & (returned <= 1)).all(), name
         if isinstance(model, Restores):
             damaged, clean = model.damage(batch)
-            restored = model.upscale(damaged) if isinstance(model, Upscales) else _reconstructed(model, damaged)
-            assert restored.shape == clean.shape
+            assert _restored(model, damaged).shape == clean.shape
 
 
-def _reconstructed(model: Model, items: Tensor) -> Tensor:
+def _restored(model: Model, items: Tensor) -> Tensor:
+    if isinstance(model, Upscales):
+        return model.upscale(items)
+    if isinstance(model, Translates):
+        return model.translate(items)
     assert isinstance(model, Reconstructs)
     return model.reconstruct({"x": items})
+
+
+def _sources(model: Model, batch: Batch) -> Tensor:
+    """Return what a model that translates takes; other models take the items."""
+    return model.damage(batch)[0] if isinstance(model, Translates) and isinstance(model, Restores) else batch["x"]
 
 
 @every_recipe
@@ -290,7 +342,8 @@ def test_samples_depend_on_the_seed_and_not_on_how_they_are_split(case: Case) ->
 def test_the_first_weights_depend_on_the_seed_alone(case: Case) -> None:
     first, again, other = (built(case, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
-    matrices = [name for name, weight in first.items() if weight.dim() > 1]
+    # A store of past images is empty at first.
+    matrices = [name for name, weight in first.items() if weight.dim() > 1 and weight.any()]
     assert matrices
     assert not any(torch.equal(first[name], other[name]) for name in matrices)
 

@@ -54,7 +54,7 @@ def emnist_files(folder: Path, split: str) -> dict[str, torch.Tensor]:
 
 def test_every_published_set_is_a_source_with_a_licence() -> None:
     local = {"fashion-mini", "digits", "shapes", "faces", "gaussian", "photos-mini", "photos", "codes"}
-    local |= {"folder", "parquet"}
+    local |= {"folder", "pairs", "domains", "parquet"}
     assert set(OFFERS) == set(SOURCES) - local
     for offer in OFFERS.values():
         assert offer.licence

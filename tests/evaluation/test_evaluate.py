@@ -235,15 +235,15 @@ def test_missing_features_are_noted_and_the_other_parts_are_measured(place: Path
 
 
 def test_each_of_several_runs_has_its_own_notes(place: Path) -> None:
-    options = ["--count", "5000", "--draws", "1"]
+    options, few = ["--count", "5000", "--draws", "1"], "The test split has 360 images"
     evaluate(place, "outputs/vae", "outputs/cgan", "--only", "sample", options=options)
     for name in ("vae", "cgan"):
-        (note,) = record_of(place, name)["last"]["notes"]["sample"]
-        assert note.startswith("The test split has 360 images")
+        assert sum(note.startswith(few) for note in record_of(place, name)["last"]["notes"]["sample"]) == 1
+    before = record_of(place, "vae")["last"]["notes"]["sample"]
     evaluate(place, "outputs/vae", "--only", "reconstruct")
-    assert record_of(place, "vae")["last"]["notes"]["sample"] == [note], "a part that stays keeps its notes"
+    assert record_of(place, "vae")["last"]["notes"]["sample"] == before, "a part that stays keeps its notes"
     evaluate(place, "outputs/vae", "--only", "sample")
-    assert record_of(place, "vae")["last"]["notes"]["sample"] == []
+    assert not any(note.startswith(few) for note in record_of(place, "vae")["last"]["notes"]["sample"])
 
 
 STRANGE = """

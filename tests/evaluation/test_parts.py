@@ -92,6 +92,8 @@ def test_metrics_that_read_labels_or_attributes_fit_only_data_that_has_them() ->
     assert fitting(Able(IMAGES), dataset(columns=labels)) - plain == {
         ("classes", "class_accuracy"),
         ("classes", "class_diversity"),
+        ("classes", "told_classes_missing"),
+        ("sample", "classes_missing"),
         ("code", "probes"),
     }
     assert fitting(Able(IMAGES), dataset(columns={"angle": attribute(torch.rand(60))})) - plain == {

@@ -82,6 +82,15 @@ def test_the_codes_of_a_conditional_gan_and_their_classes_give_its_samples(train
     assert torch.equal(run.decode(codes, label=condition["label"]), run.sample(30, seed=2))
 
 
+def test_truncation_0_gives_the_item_of_the_mean_code(trained: Path) -> None:
+    run = genlab.load(trained / "cgan")
+    labels = [3, 3, 7]
+    expected = run.decode(torch.zeros(3, 100), label=labels)
+    assert torch.equal(run.sample(3, label=labels, seed=5, truncation=0), expected)
+    assert torch.equal(expected[0], expected[1])
+    assert not torch.equal(expected[0], expected[2])
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -92,7 +101,8 @@ def test_the_codes_of_a_conditional_gan_and_their_classes_give_its_samples(train
         (["cgan", "--label", "eleven"], "Unknown class 'eleven'. Available: 0, 1"),
         (["cgan", "--label", "11"], "A class must be a number from 0 to 9 or a name, got 11."),
         (["vae", "--count", "0"], "count must be at least 1, got 0."),
-        (["vae", "--truncation", "0"], "truncation must be above 0, got 0."),
+        (["vae", "--truncation", "-1"], "truncation must be 0 or more, got -1."),
+        (["vae", "--truncation", "nan"], "truncation must be 0 or more, got nan."),
         (["vae", "--grid", "--format", "npz"], "--grid draws a picture"),
         (["vae", "--out", "vae/run.json/deeper"], "is not a folder"),
         (["vae", "--checkpoint", "first"], "'first' is not one of 'last', 'best'"),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genlab.metrics import conditioning
-from genlab.metrics.conditioning import class_accuracy, class_diversity
+from genlab.metrics.conditioning import class_accuracy, class_diversity, missing_classes
 
 
 def mean_distance(rows: Tensor) -> float:
@@ -64,3 +64,23 @@ def test_a_class_counts_if_it_has_two_samples_and_two_different_real_items() -> 
     assert class_diversity(generated, wanted, real, labels) == {"class_diversity": pytest.approx(expected)}
     assert class_diversity(generated[2:], wanted[2:], real, labels) == {}
     assert class_diversity(generated[:0], wanted[:0], real, labels) == {}
+
+
+def of_classes(*counts: int) -> Tensor:
+    """Return class numbers, so many of each class."""
+    return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+
+
+def test_a_class_is_missing_if_samples_show_it_less_than_a_tenth_as_often_as_real_items() -> None:
+    real = of_classes(100, 100, 100, 0)
+    assert missing_classes(of_classes(290, 10, 0), real) == [2]
+    assert missing_classes(of_classes(281, 9, 10), real) == [1]
+    # Three times as many samples: a tenth is 30 of them.
+    assert missing_classes(of_classes(841, 29, 30), real) == [1]
+    assert missing_classes(of_classes(100, 100, 100, 50), real) == []
+
+
+def test_a_class_that_is_rare_can_be_absent_by_chance() -> None:
+    assert missing_classes(of_classes(100), of_classes(96, 4)) == []
+    assert missing_classes(of_classes(100), of_classes(95, 5)) == [1]
+    assert missing_classes(of_classes(0), of_classes(95, 5)) == []

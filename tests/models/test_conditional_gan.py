@@ -22,6 +22,7 @@ LATENT = 3
 DIGITS = Classes(tuple("0123456789"))
 KIND = Image(1, 2, 5)
 CONDITIONS: list[Condition] = ["concatenate", "projection"]
+EVERY: list[Condition] = [*CONDITIONS, "auxiliary"]
 
 
 def conditional(condition: Condition, hidden: int = 6) -> GAN:
@@ -91,7 +92,7 @@ def test_the_label_of_a_point_is_concatenated_as_further_coordinates() -> None:
     assert model.sample(4, {"label": labels}).shape == (4, 2)
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", EVERY)
 def test_a_sample_is_generated_from_its_noise_and_its_class(condition: Condition) -> None:
     model, labels = conditional(condition), torch.tensor([7, 0, 7])
     samples = model.sample(3, {"label": labels}, torch.Generator().manual_seed(4))
@@ -129,9 +130,9 @@ def test_both_players_get_the_labels_of_the_batch(condition: Condition) -> None:
     seen: list[Tensor] = []
 
     class Witness(torch.nn.Module):
-        def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        def judge(self, images: Tensor, labels: Tensor) -> tuple[Tensor, None]:
             seen.extend([labels, lit(images)])
-            return images.mean((1, 2, 3))
+            return images.mean((1, 2, 3)), None
 
     model, images = announcing(), batch(KIND, 6)
     # Real images light the first pixel, whatever their class.
@@ -159,11 +160,11 @@ def test_an_unconditional_gan_ignores_labels() -> None:
 
 def test_a_gan_says_which_condition_it_is_told() -> None:
     assert conditions(conditional("none")) == {}
-    for condition in CONDITIONS:
+    for condition in EVERY:
         assert conditions(conditional(condition)) == {"label": DIGITS}
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", EVERY)
 def test_a_condition_without_labels_is_refused(condition: Condition) -> None:
     with pytest.raises(MissingColumnError) as caught:
         GAN(x=KIND, label=None, network=Mlp(hidden=[]), latent_dim=LATENT, condition=condition)
@@ -201,7 +202,7 @@ def test_a_cgan_generates_the_digit_that_is_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", EVERY)
 def test_a_convolutional_cgan_generates_the_digit_that_is_asked_for(tmp_path: Path, condition: str) -> None:
     small = ["model.network.width=16", "model.network.most=16", f"model.condition={condition}"]
     assert share_of_right_digits(tmp_path, *small, "trainer.steps=500") > 0.85

@@ -148,10 +148,11 @@ class Witness(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[Tensor] = []
+        self.classifier = None
 
-    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
+    def judge(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, None]:
         self.seen.append(images.detach())
-        return images.mean((1, 2, 3))
+        return images.mean((1, 2, 3)), None
 
 
 def watched(augment: tuple[Change, ...], instance_noise: float = 0.0) -> tuple[GAN, Witness]:

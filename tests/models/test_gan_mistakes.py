@@ -33,6 +33,10 @@ _NO_LABELS = (
         ),
         (["model=dcgan", "model.penalty=10"], "set model.discriminator_normalization=layer or none."),
         (["model=dcgan", "model.r1=1"], "set model.discriminator_normalization=layer or none."),
+        (["model=acgan", "model.class_weight=-1"], "class_weight must be at least 0, got -1.0."),
+        (["model=sagan", "model.network.attention=3"], "attention=3 is below the sides of all feature maps (14, 7)."),
+        (["model=dcgan", "model.network.dropout=1"], "dropout must be below 1, got 1.0."),
+        (["model=dcgan", "model.network.upsampling=bilinear"], "one of transposed, nearest, got 'bilinear'."),
         (["model=gan", "model.best=fid"], "(loss, real_accuracy, generated_accuracy, diversity), got 'fid'."),
         (["model=wgan-gp", "model.best=fid"], "(loss, distance, diversity), got 'fid'."),
         (["model=gan", "model.optimizers.discrimnator.lr=1"], "Did you mean model.optimizers.discriminator.lr=1"),
@@ -51,6 +55,13 @@ def test_settings_that_cannot_be_played_are_refused_and_leave_nothing_behind(
     done = genlab(tmp_path, "train", "trainer=smoke", *data, *few, *arguments)
     assert_refused(done, message)
     assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_auxiliary_classifier_needs_labels(tmp_path: Path) -> None:
+    done = genlab(tmp_path, "train", "model=dcgan", "model.condition=auxiliary", "data=photos-mini", "trainer=smoke")
+    assert_refused(done, "model 'dcgan' needs labels, and data 'photos-mini' has none.")
+    assert "Or set model.condition=none." in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -32,7 +32,7 @@ def state(folder: Path) -> dict[str, Tensor]:
     return found.tensors
 
 
-@pytest.mark.parametrize("recipe", ["gan", "dcgan", "wgan", "wgan-gp", "cgan"])
+@pytest.mark.parametrize("recipe", ["gan", "dcgan", "wgan", "wgan-gp", "cgan", "lsgan", "sngan", "sagan", "acgan"])
 def test_every_recipe_averages_the_generator_and_not_the_discriminator(recipe: str) -> None:
     optimizers = compose.compose([f"model={recipe}"]).optimizers
     assert {player: settings.ema for player, settings in optimizers.items()} == {"discriminator": 0, "generator": 0.999}

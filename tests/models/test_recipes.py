@@ -11,9 +11,11 @@ UPSCALERS = ["srgan", "srresnet"]
 # The length of a training decides its phases, and test_vqvae.py resumes it.
 PHASED = ["vq-vae"]
 # Recipes that differ from another one in numbers only.
-ALIKE = {"beta-vae", "tc-vae", "denoising-ae", "sparse-ae", "rae", "dcgan", "wgan"}
+ALIKE = {"beta-vae", "tc-vae", "denoising-ae", "sparse-ae", "rae", "dcgan", "wgan", "lsgan", "sngan"}
+# The usual patches are larger than digits.
+SETTINGS = dict.fromkeys(("pix2pix", "cyclegan"), "model.patch=16")
 RECIPES = [
-    pytest.param(name, "", "seed=0", marks=[pytest.mark.slow] if name in ALIKE else [])
+    pytest.param(name, "", SETTINGS.get(name, "seed=0"), marks=[pytest.mark.slow] if name in ALIKE else [])
     for name in choices("model")
     if name not in UPSCALERS + PHASED
 ]

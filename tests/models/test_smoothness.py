@@ -221,7 +221,7 @@ def test_if_each_player_moves_once_the_discriminator_gets_the_items_that_the_gen
     generated: list[Tensor] = []
     model.generator.register_forward_hook(lambda *given: generated.append(given[2].detach().tanh()))
     scored: list[Tensor] = []
-    model.discriminator.register_forward_hook(lambda *given: scored.append(given[1][0].detach()))
+    model.discriminator.encoder.register_forward_hook(lambda *given: scored.append(given[1][0].detach()))
     given = dict(images)
     for turn in model.turns(0):
         given |= turn.loss(given).handed_on

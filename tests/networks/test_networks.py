@@ -14,6 +14,7 @@ from genlab.networks import NETWORKS, Network
 from genlab.networks.convolutional import NORMALIZATIONS, Conv, Normalization, Residual, Resnet, plan
 from genlab.networks.dcgan import Dcgan
 from genlab.networks.mlp import ACTIVATIONS, Mlp
+from genlab.networks.resnet_gan import ResnetGan
 from genlab.registry import ConfigError, build
 
 IMAGES = [Image(1, 8, 8), Image(3, 9, 13), Image(1, 28, 28), Image(3, 32, 32), Image(1, 31, 64), Image(3, 256, 256)]
@@ -26,11 +27,17 @@ for _norm in get_args(Normalization):
     SMALL[f"conv-{_norm}"] = partial(Conv, width=4, most=16, normalization=_norm)
     SMALL[f"resnet-{_norm}"] = partial(Resnet, width=4, most=16, normalization=_norm)
 SMALL["dcgan"] = lambda: Dcgan(width=4, most=16)
+SMALL["dcgan-nearest"] = lambda: Dcgan(width=4, most=16, upsampling="nearest", encoder_width=2, dropout=0.2)
+SMALL["resnet-gan"] = lambda: ResnetGan(width=4, most=16)
 SMALL["resnet-deep"] = lambda: Resnet(width=4, most=16, blocks=2)
 
 HALVING = [Image(3, 8, 16), *[Image(1, side, side) for side in (14, 16, 28, 32, 56, 64, 112, 128)]]
-CASES: list[tuple[str, Image | Points]] = [(name, kind) for name in SMALL if name != "dcgan" for kind in IMAGES]
-CASES += [("mlp", Points(1)), ("mlp", Points(4)), *[("dcgan", kind) for kind in HALVING]]
+CASES: list[tuple[str, Image | Points]] = [(name, kind) for name in SMALL if "dcgan" not in name for kind in IMAGES]
+CASES += [
+    ("mlp", Points(1)),
+    ("mlp", Points(4)),
+    *[(name, kind) for name in ("dcgan", "dcgan-nearest") for kind in HALVING],
+]
 
 
 def label(value: object) -> str:
@@ -49,7 +56,6 @@ def gradients(module: nn.Module, given: Tensor) -> dict[str, Tensor | None]:
 
 
 def test_every_network_of_the_registry_is_tested() -> None:
-    assert {name.partition("-")[0] for name in SMALL} == set(NETWORKS)
     assert {type(SMALL[name]()) for name in SMALL} == set(NETWORKS.values())
 
 
@@ -217,6 +223,8 @@ def test_with_group_normalisation_an_image_does_not_depend_on_its_batch(network:
         ("resnet", {"width": -1}, "width must be at least 1, got -1."),
         ("resnet", {"blocks": 0}, "blocks must be at least 1, got 0."),
         ("resnet", {"width": 32, "most": 8}, "most must be at least 32, got 8."),
+        ("resnet-gan", {"width": 64, "most": 8}, "most must be at least 64, got 8."),
+        ("dcgan", {"encoder_width": 0}, "encoder_width must be at least 1, got 0."),
     ],
 )
 def test_a_setting_out_of_range_is_refused(name: str, settings: dict[str, object], message: str) -> None:
@@ -265,3 +273,26 @@ def test_dcgan_has_the_sizes_and_the_initial_weights_of_the_paper() -> None:
     for layer in [*doubling, *halving]:
         assert float(layer.weight.detach().mean()) == pytest.approx(0, abs=2e-3)
         assert float(layer.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+
+
+def test_with_nearest_upsampling_the_last_feature_maps_have_the_size_of_the_image() -> None:
+    decoder = Dcgan(width=64, most=128, upsampling="nearest").decoder(100, Image(1, 28, 28))
+    convolutions = [layer for layer in decoder if isinstance(layer, nn.Conv2d)]
+    assert [(layer.in_channels, layer.out_channels) for layer in convolutions] == [(128, 128), (128, 64), (64, 1)]
+    assert all(layer.kernel_size == (3, 3) for layer in convolutions)
+    sides = list[tuple[int, ...]]()
+    for layer in convolutions:
+        layer.register_forward_hook(lambda _, __, images: sides.append(tuple(images.shape[2:])))
+    decoder(torch.randn(2, 100))
+    assert sides == [(14, 14), (28, 28), (28, 28)]
+
+
+def test_the_encoder_of_dcgan_can_have_a_width_of_its_own() -> None:
+    network = Dcgan(width=8, most=32, encoder_width=4)
+    assert [layer.out_channels for layer in network.encoder(Image(1, 28, 28), 1) if isinstance(layer, nn.Conv2d)] == [
+        4,
+        8,
+    ]
+    assert [
+        layer.in_channels for layer in network.decoder(3, Image(1, 28, 28)) if isinstance(layer, nn.ConvTranspose2d)
+    ] == [16, 8]

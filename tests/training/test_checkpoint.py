@@ -150,7 +150,7 @@ def test_a_full_disk_leaves_no_trace_and_harms_nothing(tmp_path: Path, monkeypat
 
 def test_the_last_ones_and_the_best_are_kept(tmp_path: Path) -> None:
     saved(tmp_path, 1, 2, 3, 4, 5)
-    checkpoint.prune(tmp_path, keep=2, also=2)
+    checkpoint.prune(tmp_path, keep=2, also={2})
     assert list(checkpoint.steps(tmp_path)) == [2, 4, 5]
 
 

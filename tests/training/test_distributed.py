@@ -34,6 +34,8 @@ TELLING: Jobs = {
 """Norms and random changes; pairs of items, a mean of units; a codebook; a distance of two batches."""
 MORE: Jobs = {
     "capacity": recipe("vae", "model.capacity=5"),
+    # Parts that are no whole groups of four: the spread of a group and R1 go through messages.
+    "groups": recipe("stylegan", "trainer.batch_size=12", "model.condition=projection"),
     "crops": recipe(
         "srresnet", "data=photos-mini", "model.crop=24", "model.blur=1", "model.noise=0.1", "model.quality=30"
     ),

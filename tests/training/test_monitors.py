@@ -20,6 +20,7 @@ from genlab.training.monitors import (
     CODES_UNUSED,
     COLLAPSED,
     DISCRIMINATOR_WON,
+    MODES_DROPPED,
     POSTERIOR_COLLAPSED,
     Line,
     collapsed,
@@ -79,11 +80,21 @@ def values_of(split: str, name: str, values: list[float], apart: int = 500) -> l
         (values_of("validation", "unused", [0.6] * 3), CODES_UNUSED),
         (values_of("train", "autoencoder/unused", [0.6] * 3), CODES_UNUSED),
         (values_of("train", "autoencoder/unused", [0.9, 0.9, 0.5]), None),
+        (values_of("validation", "classes_missing", [8.0, 5.0, 3.0, 3.0, 3.0]), MODES_DROPPED),
+        (values_of("validation", "classes_missing", [9.0, 7.0, 4.0, 3.0, 2.0]), None),  # fewer and fewer
+        (values_of("validation", "classes_missing", [3.0, 3.0, 0.0, 3.0, 3.0]), None),
+        (values_of("validation", "classes_missing", [3.0] * 3, apart=100), None),
         ([], None),
     ],
 )
 def test_a_value_that_was_bad_for_a_thousand_steps_is_warned_of(lines: list[Line], expected: str | None) -> None:
     assert warning(lines) == expected
+
+
+def test_validations_without_the_quick_metrics_do_not_hide_missing_classes() -> None:
+    lines = values_of("validation", "classes_missing", [3.0] * 3, apart=1000)
+    lines += [{"split": "validation", "step": step, "loss": 1.0} for step in (1500, 2500, 3500)]
+    assert warning(sorted(lines, key=lambda line: int(line["step"]))) == MODES_DROPPED
 
 
 def test_lines_of_the_other_split_between_do_not_hide_it() -> None:
@@ -115,7 +126,7 @@ def test_accuracies_are_logged_by_every_loss_but_the_wasserstein_distance(tmp_pa
     assert ("discriminator/distance" in line) == (name == "wasserstein")
 
 
-@pytest.mark.parametrize("sentence", [COLLAPSED, DISCRIMINATOR_WON])
+@pytest.mark.parametrize("sentence", [COLLAPSED, MODES_DROPPED, DISCRIMINATOR_WON])
 @pytest.mark.parametrize(
     ("kind", "network"),
     [(Image(1, 2, 2), Mlp(hidden=[3])), (Points(2), Mlp(hidden=[3])), (Image(3, 16, 16), Conv(width=4))],

@@ -1,7 +1,7 @@
 """Decoding of one image file to bytes of a given shape, whatever its format, mode or rotation."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ Bytes = NDArray[np.uint8]
 Source = Path | bytes
 """A file, or the contents of one."""
 Crop = Literal["none", "center", "random"]
+Part = Literal["whole", "left", "right"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 GREY = {"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"}
@@ -38,6 +39,8 @@ class Style:
     background: tuple[int, int, int]
     shrink: int = 1
     """Factor by which an image is downscaled before it is cut into cells."""
+    part: Part = field(default="whole", repr=False)
+    """The half of a file that is decoded, if it holds two images side by side."""
 
 
 def decode(source: Source, style: Style) -> Bytes:
@@ -100,10 +103,22 @@ def _opened(source: Source, style: Style) -> Image.Image:
     """Open the whole image, upright and in the mode of the style."""
     with Image.open(_readable(source), formats=FORMATS) as image:
         if style.crop != "cells":
-            image.draft("L" if style.channels == 1 else "RGB", (_SPARE * style.size, _SPARE * style.size))
+            sides = 1 if style.part == "whole" else 2
+            image.draft("L" if style.channels == 1 else "RGB", (sides * _SPARE * style.size, _SPARE * style.size))
         image.load()
         check_range(image)
-        return _in_mode(upright(image), style)
+        return _half(_in_mode(upright(image), style), style.part)
+
+
+def _half(image: Image.Image, part: Part) -> Image.Image:
+    """Return the whole image, or one half of it; a column in the middle belongs to neither."""
+    if part == "whole":
+        return image
+    width = image.width // 2
+    if not width:
+        raise BadFileError(f"it is {image.width} x {image.height}, too narrow for two halves")
+    left = 0 if part == "left" else image.width - width
+    return image.crop((left, 0, left + width, image.height))
 
 
 def _readable(source: Source) -> Path | BytesIO:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +76,13 @@ def listed(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Listing:
             raise ConfigError(f"{shown(str(folder / below))} cannot be read: {error.strerror}") from None
     found.sort()
     return Listing(folder, found, _version(found))
+
+
+def joined(listings: Sequence[Listing]) -> Listing:
+    """List the files of several folders, one folder after the other, with names that begin below what they share."""
+    above = Path(os.path.commonpath([files.folder for files in listings]))
+    entries = [f"{files.folder.relative_to(above).as_posix()}/{entry}" for files in listings for entry in files.entries]
+    return Listing(above, entries, _version(entries))
 
 
 def single(file: Path) -> Listing:

@@ -59,16 +59,27 @@ def folder(
     )
 
 
-def place_of(path: str | None) -> Path:
-    """Return the folder that the user names."""
+def place_of(path: str | None, setting: str = "path") -> Path:
+    """Return the folder that the user names by a setting."""
     if path is None:
-        raise ConfigError("path is not set. Set data.path=FOLDER to the folder with your images.")
+        raise ConfigError(f"{setting} is not set. Set data.{setting}=FOLDER to the folder with your images.")
     place = Path(os.path.expanduser(path))  # Path.expanduser raises if there is no such user
     if not place.is_dir():
         raise ConfigError(
-            f"path must name a folder, and {path} {'is a file' if place.is_file() else 'does not exist'}."
+            f"{setting} must name a folder, and {path} {'is a file' if place.is_file() else 'does not exist'}."
         )
     return place.resolve()
+
+
+def places_of(path: str | None, other: str | None, setting: str) -> tuple[Path, Path]:
+    """Return the folders of `path` and of another setting, neither of which may be in the other."""
+    first, second = place_of(path), place_of(other, setting)
+    if first.is_relative_to(second) or second.is_relative_to(first):
+        raise ConfigError(
+            f"path and {setting} must be two folders, neither of them in the other; got {shown(str(first))} and "
+            f"{shown(str(second))}."
+        )
+    return first, second
 
 
 def files_in(place: Path) -> Listing:

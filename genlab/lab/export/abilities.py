@@ -19,6 +19,7 @@ from genlab.contract import (
     Reconstructs,
     Samples,
     Scores,
+    Translates,
     Upscales,
     abilities_of,
     conditions,
@@ -64,7 +65,9 @@ class Abilities:
             "sample": self._sample,
             "score": self._score,
             "upscale": self._upscale,
+            "translate": self._translate,
             "infer": self._infer,
+            "mix": self._mix,
         }
         for name in self.names:
             if only and name not in only:
@@ -133,6 +136,18 @@ class Abilities:
         sides = (f"{scale}*height", f"{scale}*width")
         large = Port("upscaled", ("batch", channels, *sides), f"images, {scale} times larger each way", range=(0, 1))
         return Graph("upscale", self._traced(_upscale), (small,), (large,))
+
+    def _translate(self) -> Graph:
+        assert isinstance(self.model, Translates)
+        inputs = [items_port(self.model.source, "images", "inputs")]
+        if self.model.domains:
+            first, second = self.model.domains
+            about = f"class to translate to: {first} or {second}"
+            inputs.append(Port("to", ("batch",), about, torch.int64, (min(first, second), max(first, second))))
+        return Graph("translate", self._traced(_translate), tuple(inputs), (self._items("translated"),))
+
+    def _mix(self) -> Graph:
+        raise LeftOutError("Styles are mixed by genlab mix; the file decode takes a code for all layers.")
 
     def _sample(self) -> Graph:
         told = conditions(self.model).get("label")
@@ -220,6 +235,11 @@ def _infer(model: Any, items: Tensor) -> Tensor:
 def _upscale(model: Any, images: Tensor) -> Tensor:
     assert isinstance(model, Upscales)
     return model.upscale(images)
+
+
+def _translate(model: Any, images: Tensor, to: Tensor | None = None) -> Tensor:
+    assert isinstance(model, Translates)
+    return model.translate(images, to)
 
 
 def _sample(width: Any) -> Callable[..., Tensor]:

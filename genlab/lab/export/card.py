@@ -38,7 +38,7 @@ class Card:
     def task(self) -> str:
         """The task as the hub calls it."""
         able, images = self.facts["abilities"], isinstance(self.kinds["x"], Image)
-        if images and "upscale" in able:
+        if images and ("upscale" in able or "translate" in able):
             return "image-to-image"
         if images and ("sample" in able or self.fitted_prior):
             return "unconditional-image-generation"
@@ -124,6 +124,8 @@ def _use(card: Card) -> str:
         )
     if "upscale" in able:
         calls.append('large = run.upscale("photo.jpg")')
+    if "translate" in able:
+        calls.append("images = run.translate().translated")
     trust = ", trust=True" if card.config.get("plugins") else ""
     code = "\n".join(["import genlab", "", f'run = genlab.load("model"{trust})', *calls])
     plugin = "\n\nThe folder `plugins` holds Python code, which `trust=True` runs. Read it first." if trust else ""

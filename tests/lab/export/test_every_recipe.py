@@ -15,6 +15,7 @@ from tests.contract.test_contract import DEFAULTS, Case, built
 LEFT_OUT = {
     **dict.fromkeys(("vae", "beta-vae", "cvae", "iwae", "tc-vae"), {"score"}),
     "vq-vae": {"sample"},
+    "stylegan": {"mix"},
 }
 COLOUR = Image(3, 16, 16)
 UPSCALERS = [

@@ -15,6 +15,7 @@ from genlab.data.sources.drawn.factors import (
     redrawing,
     split,
 )
+from genlab.registry import unknown
 
 NO_OR_YES = ("no", "yes")
 
@@ -42,14 +43,23 @@ WHITE = (255, 255, 255)
 LINE = 0.05
 
 
-def faces(*, count: int, size: int, seed: int, validation: int, test: int) -> Dataset:
-    """Return faces in colour; the label is the smile, so that models that need labels can train on them."""
+def faces(*, count: int, size: int, seed: int, validation: int, test: int, label: str = "smile") -> Dataset:
+    """Return faces in colour; one of the attributes is also the label, for models that need labels."""
     check_size(size)
+    names = _classes(label)
     splits = split(count, validation, test)
     factors = draw_factors(FACTORS, count, seed, "faces")
     attributes = columns_of(FACTORS, factors)
     images, redraw = draw(factors, size), redrawing(draw, FACTORS, size)
-    return Dataset.of_images(images, splits, factors["smile"], ("no smile", "smile"), attributes, redraw=redraw)
+    return Dataset.of_images(images, splits, factors[label], names, attributes, redraw=redraw)
+
+
+def _classes(label: str) -> tuple[str, ...]:
+    """Return the names of the classes if an attribute is the label, such as `no hat` and `hat`."""
+    choices = {name: factor.names for name, factor in FACTORS.items() if isinstance(factor, Choice)}
+    if label not in choices:
+        raise unknown("label", label, choices)
+    return (f"no {label}", label) if choices[label] == NO_OR_YES else choices[label]
 
 
 def draw(factors: dict[str, Tensor], size: int) -> Tensor:
