@@ -9,7 +9,7 @@ from genlab.cli import lab, options
 
 
 class Axes(StrEnum):
-    """What is varied."""
+    """The things that can be varied: units of a code, or directions of SeFa."""
 
     units = "units"
     sefa = "sefa"
